@@ -1,0 +1,65 @@
+# Executable documentation: `make` lists what there is.
+# Every target does its own set-up; all it needs is Python 3.11 or newer.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check browser bench setup lock build clean
+
+# The first one that is new enough; `make PYTHON=/path/to/python3` overrides it.
+PYTHON = $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+  if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+  then echo $$name; break; fi; done)
+BIN = .venv/bin
+ARGS =
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --custom-compile-command 'make lock' $(ARGS)
+
+define environment
+@test -n "$(PYTHON)" || { echo 'Python 3.11 or newer is needed and was not found' >&2; exit 2; }
+@$(PYTHON) .ci/environment.py
+endef
+
+help:     ## list the targets
+	@sed -n 's/^\([a-z]*\): *## /\1\t/p' Makefile | awk -F '\t' '{printf "make %-9s%s\n", $$1, $$2}'
+
+demo:     ## a ticket shop, the proxy and a pretended insurer, in one go
+	$(environment) runtime
+	@$(BIN)/optout-proxy demo $(ARGS)
+
+test:     ## all tests, real browser included; ARGS="-k word" for some of them
+	$(environment) dev
+	@.ci/browser
+	$(BIN)/pytest $(ARGS)
+
+check:    ## style, types, architecture, documents: fast
+	$(environment) dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/openapi-spec-validator openapi.yaml
+	$(BIN)/pytest -q tests/test_architecture.py tests/test_docs.py
+
+browser:  ## only the tests that drive a real browser
+	$(environment) dev
+	@.ci/browser
+	$(BIN)/pytest -m browser $(ARGS)
+
+bench:    ## the figures, measured here and now
+	$(environment) dev
+	$(BIN)/python bench/run.py $(ARGS)
+
+setup:    ## only make .venv, for an editor
+	$(environment) dev
+
+lock:     ## write the lock files anew; ARGS=--upgrade for the newest allowed versions
+	$(environment) dev
+	$(COMPILE) --group build -o deploy/requirements-build.lock
+	$(COMPILE) pyproject.toml -c deploy/requirements-build.lock -o deploy/requirements.lock
+	$(COMPILE) pyproject.toml --extra postgres --group dev \
+	  -c deploy/requirements-build.lock -c deploy/requirements.lock -o deploy/requirements-dev.lock
+
+build:    ## wheel and source archive in dist/
+	$(environment) dev
+	$(BIN)/hatchling build --clean
+
+clean:    ## remove what the other targets made
+	rm -rf .venv .venv.lock dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find proxy tests bench -name __pycache__ -prune -exec rm -rf {} +

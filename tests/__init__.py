@@ -1,0 +1,1 @@
+"""What the project promises, rule by rule."""

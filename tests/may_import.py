@@ -1,0 +1,198 @@
+"""The architecture: what each module may know. Data only; the rules are in `architecture.py`."""
+
+from tests.architecture import table
+
+# The whole of what each module knows of the others. A new import is a new word in this table.
+MAY_IMPORT = table("""
+assets
+choices
+errors
+logs
+origins
+schema
+settings_refusals
+signature
+strictjson
+upstreams
+wakeup
+wire
+claims                           errors origins strictjson
+database                         errors
+deliveries                       schema
+exchange                         upstreams wire
+lock                             errors
+pace                             choices schema
+receipts                         choices errors
+register                         choices
+secret                           errors
+settings_fields                  origins upstreams
+uses                             choices errors schema
+judge                            choices exchange
+ledger                           choices register schema
+migrate                          database errors
+privacy                          errors register
+reporting                        choices register
+settings_tables                  secret
+oauth                            exchange judge upstreams wire
+settings_sources                 errors secret settings_tables
+store                            choices ledger register schema
+intake                           choices database errors ledger privacy register schema store uses
+leases                           choices ledger pace privacy register reporting schema store
+                                 upstreams
+settings                         errors secret settings_fields settings_refusals settings_sources
+                                 settings_tables upstreams
+credentials                      errors exchange oauth secret settings signature upstreams wire
+keys                             errors settings
+outbox                           choices database leases ledger pace privacy register reporting
+                                 schema store
+reload                           errors settings
+control                          errors outbox
+sender                           choices credentials exchange judge oauth settings upstreams wire
+tokens                           choices claims errors keys settings
+worker                           choices errors leases outbox wakeup
+routes                           choices credentials errors leases reload sender settings worker
+app                              control database errors intake ledger lock migrate outbox privacy
+                                 receipts register reload routes sender settings wakeup worker
+serve                            app errors logs reload settings tokens web.private web.public
+__main__                         cli
+
+web
+web.answers                      choices errors register
+web.batches                      choices errors settings web.answers web.bodies web.callers
+                                 web.calls web.messages web.parts
+web.bodies                       errors
+web.callers                      choices errors settings tokens web.terms
+web.calls                        errors settings strictjson web.bodies web.callers web.parts
+web.cards
+web.choices                      choices errors web.answers web.bodies web.callers web.calls
+                                 web.forms web.messages web.parts
+web.cors                         web.terms
+web.deadlines                    errors
+web.details                      errors settings upstreams web.cards web.fields
+web.fields                       choices errors upstreams web.cards
+web.forms                        errors
+web.guard                        errors web.cors web.deadlines web.ops web.problems web.terms
+web.limits                       choices errors web.terms
+web.messages                     choices errors settings tokens web.callers web.details web.fields
+web.offers                       errors settings upstreams web.answers web.callers web.details
+                                 web.forms web.parts
+web.ops                          errors web.answers
+web.parts                        intake receipts web.deadlines web.limits web.terms
+web.private                      errors reload web.ops web.problems web.terms
+web.problems                     errors web.answers
+web.public                       assets intake receipts reload web.batches web.choices
+                                 web.deadlines web.guard web.limits web.offers web.ops web.parts
+                                 web.scripts web.sessions web.terms
+web.scripts                      errors receipts
+web.sessions                     claims errors settings tokens web.answers web.bodies web.callers
+                                 web.calls web.details web.fields web.parts
+web.terms                        errors reload settings tokens
+
+cli                              cli.check cli.deliveries cli.demo cli.init cli.keys cli.migrate
+                                 cli.sandbox cli.serve cli.snippet cli.token cli.work errors
+cli.check                        app cli.options database errors reload
+cli.deliveries                   app cli.options control database deliveries reload
+cli.demo                         demo.run
+cli.files                        cli.options
+cli.init                         cli.files cli.keys cli.options secret settings_fields
+                                 settings_tables tokens
+cli.keys                         claims cli.files cli.options settings tokens
+cli.migrate                      app cli.options database lock migrate
+cli.options                      errors reload settings settings_sources
+cli.sandbox                      errors sandbox.options sandbox.serve
+cli.serve                        cli.options errors logs serve settings
+cli.snippet                      assets cli.options
+cli.token                        cli.options errors settings settings_fields tokens
+cli.work                         app cli.options logs
+
+sandbox
+sandbox.answers                  sandbox.packages sandbox.routes sandbox.wire
+sandbox.app                      sandbox.answers sandbox.broken sandbox.desk sandbox.faults
+                                 sandbox.ledger sandbox.options sandbox.routes sandbox.signatures
+                                 sandbox.spoiled sandbox.tokens sandbox.wire
+sandbox.bodies                   sandbox.answers sandbox.routes sandbox.wire
+sandbox.broken                   sandbox.faults sandbox.wire
+sandbox.control                  sandbox.app sandbox.faults sandbox.wire
+sandbox.desk                     sandbox.answers sandbox.bodies sandbox.faults sandbox.idempotency
+                                 sandbox.ledger sandbox.options sandbox.packages sandbox.routes
+                                 sandbox.throttle sandbox.wire
+sandbox.faults                   sandbox.routes
+sandbox.idempotency
+sandbox.ledger                   sandbox.routes sandbox.signatures sandbox.wire
+sandbox.listener                 sandbox.app sandbox.broken sandbox.wire
+sandbox.options
+sandbox.packages                 sandbox.options
+sandbox.routes
+sandbox.serve                    sandbox.app sandbox.control sandbox.faults sandbox.listener
+                                 sandbox.options sandbox.wire
+sandbox.signatures               sandbox.wire
+sandbox.spoiled                  sandbox.answers sandbox.faults sandbox.options sandbox.routes
+                                 sandbox.wire
+sandbox.throttle
+sandbox.tokens                   sandbox.options sandbox.signatures sandbox.wire
+sandbox.wire
+
+demo
+demo.children
+demo.config
+demo.orders                      choices demo.programme
+demo.programme
+demo.proofs                      demo.config demo.witnesses
+demo.run                         demo.children demo.config demo.proofs demo.shop demo.witnesses
+                                 errors tokens
+demo.shop                        assets choices demo.orders demo.programme demo.story
+                                 demo.witnesses
+demo.story                       demo.orders demo.witnesses
+demo.witnesses
+
+migrations
+migrations.env                   schema
+migrations.versions
+migrations.versions.v0001_first
+""")
+
+# A library has few homes, so that it can be judged, and replaced, in one place.
+HOMES = table("""
+alembic            migrate migrations
+click              cli demo
+cryptography       ledger privacy receipts
+flask              demo sandbox serve web
+flask_cors         web.cors
+flask_limiter      web.limits
+gunicorn           logs serve
+itsdangerous       tokens
+limits             web.limits
+os.environ         cli demo.children
+os.getenv
+prometheus_client  web
+psycopg
+pydantic           secret settings settings_fields settings_refusals settings_sources
+                   settings_tables
+pydantic_core      secret settings_refusals settings_tables
+pydantic_settings  settings settings_sources
+requests           demo exchange wire
+sqlalchemy         database deliveries intake leases ledger migrate migrations outbox pace schema
+                   store uses
+sqlite3            cli.check database
+urllib3            exchange wire
+waitress           demo sandbox serve
+werkzeug           demo sandbox web
+""")
+
+# Whom a room must not reach even through others: secrets have one door, and it is not the web's.
+WALLS = table("""
+web  credentials oauth outbox sender worker
+""")
+
+# From a click to a verified request upstream, step by step; what the steps stand on (settings,
+# database, tables, ledger, sockets) is not counted.
+STRAIGHT_LINE = table("""
+verify   tokens claims choices
+parse    web.choices web.forms web.fields web.messages
+record   intake register store
+claim    worker outbox leases pace reporting
+stamp    credentials signature oauth
+send     sender exchange judge upstreams
+""")
+
+VAGUE = {"base", "common", "core", "helpers", "lib", "misc", "models", "services", "util", "utils"}
