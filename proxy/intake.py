@@ -1,0 +1,275 @@
+"""Record what was said: one commit for offer, fact and delivery. 202 means: this returned."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, select, tuple_
+
+from proxy import ledger as facts_of
+from proxy import store, uses
+from proxy.choices import Choice, Message, Recorded, Source
+from proxy.database import Database
+from proxy.errors import Problem
+from proxy.ledger import Fact, Ledger
+from proxy.privacy import CustomerKeys
+from proxy.register import Offer, Policy, say
+from proxy.schema import facts
+
+Policies = Callable[[str, str], Policy]
+Wake = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """An offer that was shown, told by the partner's server."""
+
+    partner: str
+    upstream: str
+    offer: str
+    metadata: str | None
+    customer: Mapping[str, str]
+
+
+class Intake:
+    """The door to the register; safe to use from many threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        ledger: Ledger,
+        policies: Policies,
+        wake: Wake = lambda _at: None,
+        customers: CustomerKeys | None = None,
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._policies = policies
+        self._customers = customers  # None: no partner may pass personal data
+        self._wake = wake  # told when a row becomes due, so that the worker need not poll
+
+    def record(self, message: Message) -> Recorded:
+        """Store *message* durably and return the register after it; replays change nothing.
+
+        Raises Problem (`idempotency_key_reused`, `token_offers_exhausted`) and StorageUnavailable.
+        """
+        recorded, due_at = self._database.write(self._record_each, message)
+        self._wake_at(due_at)
+        return recorded  # type: ignore[no-any-return]  # what the handler below put there
+
+    def record_all(self, messages: Sequence[Message]) -> list[Recorded | Problem]:
+        """Store *messages* in one commit; a bad one spoils no other. Raises StorageUnavailable."""
+        answers: list[_Answer] = self._database.write(
+            self._record_batches, list(messages), timeout=30.0
+        )
+        dues = [answer[1] for answer in answers if not isinstance(answer, Problem)]
+        self._wake_at(min((due for due in dues if due is not None), default=None))
+        return [answer if isinstance(answer, Problem) else answer[0] for answer in answers]
+
+    def know(
+        self,
+        *,
+        partner: str,
+        upstream: str,
+        offer: str,
+        metadata: Mapping[str, Any] | None = None,
+        customer: Mapping[str, str] | None = None,
+    ) -> None:
+        """Make an offer known as undecided: it was shown. Raises StorageUnavailable."""
+        known = _Known(
+            partner=partner,
+            upstream=upstream,
+            offer=offer,
+            metadata=_text(metadata),
+            customer=customer or {},
+        )
+        self._database.write(self._know_all, known)
+
+    def find(self, partner: str, upstream: str, offer: str) -> Offer | None:
+        """Return what the register holds of an offer. Raises StorageUnavailable."""
+        with self._database.read() as connection:
+            return store.find(connection, (partner, upstream, offer))
+
+    def once(
+        self, *, partner: str, key: str, digest: str, now_ms: int, jti: str
+    ) -> tuple[int, str]:
+        """Return time and jti of the first call with this key; Problem if its content differs."""
+        use = uses.Use(partner=partner, key=key, digest=digest, jti=jti, now=now_ms)
+        first: tuple[int, str] = self._database.write(self._once_all, use)
+        return first
+
+    # -- inside the writing transaction -------------------------------------------------------
+
+    def _record_batches(
+        self, connection: Connection, batches: list[list[Message]]
+    ) -> list[list["_Answer"]]:
+        return [self._record_each(connection, batch) for batch in batches]
+
+    def _record_each(self, connection: Connection, messages: list[Message]) -> list["_Answer"]:
+        now = self._database.now(connection)
+        exhausted = uses.exhausted(connection, messages, now)
+        taken = [message for message in messages if uses.opening(message) not in exhausted]
+        keys = {(message.partner, message.upstream, message.offer) for message in taken}
+        rows = store.lock(connection, keys, now) if keys else {}
+        batch = _Batch(rows, _earlier(connection, messages), self._seal, now)
+        answers: list[_Answer] = [
+            Problem("token_offers_exhausted")
+            if uses.opening(message) in exhausted
+            else batch.take(message, self._policies(message.partner, message.upstream))
+            for message in messages
+        ]
+        store.save(connection, self._ledger, batch.changed, now)
+        return answers
+
+    def _seal(self, offer: Offer, customer: Mapping[str, str], now: int) -> Offer:
+        return self._customers.seal_for(offer, customer, now) if self._customers else offer
+
+    def _wake_at(self, due_at: int | None) -> None:
+        if due_at is not None:
+            self._wake(due_at)
+
+    def _know_all(self, connection: Connection, known: list[_Known]) -> list[None]:
+        now = self._database.now(connection)
+        rows = store.lock(connection, {(k.partner, k.upstream, k.offer) for k in known}, now)
+        changed: list[tuple[Offer, Fact]] = []
+        for one in known:
+            key = (one.partner, one.upstream, one.offer)
+            offer = self._seal(with_metadata(rows[key], one.metadata), one.customer, now)
+            rows[key] = offer
+            if offer.facts == 0 or one.metadata or one.customer:
+                fact = Fact(kind="offer.shown", at=now, source=Source.SERVER, metadata=one.metadata)
+                changed.append((offer, fact))
+        store.save(connection, self._ledger, changed, now)
+        return [None] * len(known)
+
+    def _once_all(
+        self, connection: Connection, asked: list[uses.Use]
+    ) -> list[tuple[int, str] | Problem]:
+        return [uses.first_use(connection, use) for use in asked]
+
+
+class _Batch:
+    """Messages applied one after the other to rows that are locked."""
+
+    def __init__(
+        self,
+        rows: dict[store.Key, Offer],
+        earlier: dict[tuple[str, str], "_Earlier"],
+        seal: Callable[[Offer, Mapping[str, str], int], Offer],
+        now: int,
+    ) -> None:
+        self._rows = rows
+        self._seal = seal
+        self._earlier = earlier
+        self._now = now
+        self.changed: list[tuple[Offer, Fact]] = []
+
+    def take(self, message: Message, policy: Policy) -> "_Answer":
+        """Apply *message* unless it is a replay; return its answer."""
+        key = (message.partner, message.upstream, message.offer)
+        offer = self._rows[key]
+        earlier = self._earlier.get((message.partner, message.id))
+        if earlier is not None:
+            if not earlier.is_same(message, offer):
+                return Problem("idempotency_key_reused")
+            return _recorded(message, offer, earlier, replayed=True), None
+        after = say(offer, message, policy, self._now)
+        metadata = _text(message.metadata)
+        offer = after.offer
+        if not after.superseded:
+            offer = self._seal(with_metadata(offer, metadata), message.customer, self._now)
+        self._rows[key] = offer
+        fact = facts_of.said(message, at=self._now, superseded=after.superseded, metadata=metadata)
+        self.changed.append((offer, fact))
+        first = _Earlier(
+            offer_id=offer.id,
+            said=message.choice,
+            seq=message.seq,
+            at=self._now,
+            superseded=after.superseded,
+        )
+        self._earlier[message.partner, message.id] = first
+        return _recorded(message, offer, first, replayed=False), offer.due_at
+
+
+_Answer = tuple[Recorded, int | None] | Problem  # and when the worker must look at the row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Earlier:
+    """A message that was recorded before under the same id."""
+
+    offer_id: int
+    said: Choice | None
+    seq: int
+    at: int
+    superseded: bool
+
+    def is_same(self, message: Message, offer: Offer) -> bool:
+        """The same id must tell the same; token, `at` and `tries` may differ."""
+        return (self.offer_id, self.said, self.seq) == (offer.id, message.choice, message.seq)
+
+
+def _recorded(message: Message, offer: Offer, first: _Earlier, *, replayed: bool) -> Recorded:
+    return Recorded(
+        id=message.id,
+        partner=message.partner,
+        upstream=message.upstream,
+        offer=message.offer,
+        said=message.choice,
+        seq=message.seq,
+        purchased=message.purchased,
+        recorded_at=first.at,
+        choice=offer.choice,
+        report=offer.report,
+        replayed=replayed,
+        superseded=first.superseded or _is_outdated(message, offer, replayed=replayed),
+        conflict=offer.conflict,
+    )
+
+
+def _is_outdated(message: Message, offer: Offer, *, replayed: bool) -> bool:
+    """A replay of a choice that a newer one has replaced since."""
+    return (
+        replayed and message.choice not in (None, Choice.UNDECIDED) and offer.message != message.id
+    )
+
+
+def _text(metadata: Mapping[str, Any] | None) -> str | None:
+    return json.dumps(dict(metadata), sort_keys=True) if metadata else None
+
+
+def with_metadata(offer: Offer, metadata: str | None) -> Offer:
+    """Return *offer* with what the partner's server says about it; the product stays known."""
+    if metadata is None or offer.body is not None:  # frozen at the first claim
+        return offer
+    product = json.loads(metadata).get("product")
+    return replace(
+        offer, metadata=metadata, product=offer.product if product is None else str(product)
+    )
+
+
+def _earlier(
+    connection: Connection, messages: Sequence[Message]
+) -> dict[tuple[str, str], _Earlier]:
+    wanted = {(message.partner, message.id) for message in messages}
+    query = select(
+        facts.c.partner,
+        facts.c.message,
+        facts.c.offer_id,
+        facts.c.said,
+        facts.c.seq,
+        facts.c.at,
+        facts.c.superseded,
+    ).where(tuple_(facts.c.partner, facts.c.message).in_(sorted(wanted)))
+    return {
+        (row.partner, row.message): _Earlier(
+            offer_id=row.offer_id,
+            said=Choice(row.said) if row.said else None,
+            seq=row.seq,
+            at=row.at,
+            superseded=row.superseded,
+        )
+        for row in connection.execute(query)
+    }

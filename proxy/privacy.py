@@ -1,0 +1,123 @@
+"""Personal data: encrypted per row under a weekly key that lies outside the database.
+
+Destroying a week's key makes every copy unreadable, also those in backups.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from proxy.errors import ConfigurationError
+from proxy.register import Offer
+
+KEY_LIFE = timedelta(days=8)  # a week of use and a day for what it sealed last
+_NONCE_BYTES = 12  # NIST SP 800-38D
+
+
+class CustomerKeys:
+    """The weekly keys in one folder; safe to use from many threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._ciphers: dict[str, AESGCM] = {}
+
+    def seal(self, customer: Mapping[str, str], row: str, now_ms: int) -> tuple[bytes, str]:
+        """Return *customer* encrypted for *row* only, and the name of the key."""
+        name = _week(now_ms)
+        nonce = os.urandom(_NONCE_BYTES)
+        plain = json.dumps(dict(customer), sort_keys=True).encode()
+        return nonce + self._cipher(name, make=True).encrypt(nonce, plain, row.encode()), name
+
+    def open_for(self, offer: Offer) -> dict[str, str]:
+        """Return the customer of *offer*; nothing where there is none or its key is destroyed."""
+        if offer.customer is None or offer.customer_key is None:
+            return {}
+        return self.open(offer.customer, offer.customer_key, row_name(offer))
+
+    def seal_for(self, offer: Offer, customer: Mapping[str, str], now_ms: int) -> Offer:
+        """Return *offer* with *customer* encrypted in it, unless its body is frozen already."""
+        if not customer or offer.body is not None:
+            return offer
+        sealed, name = self.seal(customer, row_name(offer), now_ms)
+        return replace(offer, customer=sealed, customer_key=name)
+
+    def open(self, sealed: bytes, name: str, row: str) -> dict[str, str]:
+        """Return what was sealed for *row*; nothing once its key is destroyed."""
+        try:
+            cipher = self._cipher(name, make=False)
+            plain = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], row.encode())
+        except (FileNotFoundError, InvalidTag):
+            return {}
+        customer: dict[str, str] = json.loads(plain)
+        return customer
+
+    def destroy_old(self, now_ms: int) -> list[str]:
+        """Destroy every key whose week began more than 8 days ago; return their names."""
+        oldest = datetime.fromtimestamp(now_ms / 1000, UTC) - KEY_LIFE
+        old = [path for path in self._folder.glob("*.key") if _began(path.stem) < oldest]
+        for path in old:
+            _overwrite(path)
+            with self._lock:
+                self._ciphers.pop(path.stem, None)
+        return [path.stem for path in old]
+
+    def _cipher(self, name: str, *, make: bool) -> AESGCM:
+        with self._lock:
+            if name not in self._ciphers:
+                path = self._folder / f"{name}.key"
+                if make and not path.exists():
+                    _make(path)
+                self._ciphers[name] = AESGCM(_read(path))
+            return self._ciphers[name]
+
+
+def row_name(offer: Offer) -> str:
+    """Return what binds a ciphertext to its row: moved to another row it can not be opened."""
+    return f"{offer.partner}\n{offer.upstream}\n{offer.offer}"
+
+
+def _week(now_ms: int) -> str:
+    """Return the ISO week, such as 2026-W47."""
+    return datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%G-W%V")
+
+
+def _began(week: str) -> datetime:
+    try:
+        return datetime.strptime(f"{week}-1", "%G-W%V-%u").replace(tzinfo=UTC)
+    except ValueError:  # a file that is not ours is not ours to destroy
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:  # another process made it first
+        return
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(AESGCM.generate_key(bit_length=256))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read(path: Path) -> bytes:
+    if path.stat().st_mode & 0o007:
+        raise ConfigurationError(f"{path} is readable by everyone; run `chmod 600 {path}`.")
+    return path.read_bytes()
+
+
+def _overwrite(path: Path) -> None:
+    """Make the key unreadable before its name goes: the file's blocks may live on."""
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()

@@ -1,0 +1,160 @@
+"""The tables, once for both engines. Times are integer Unix milliseconds unless named otherwise."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+_ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite's rowid must be an INTEGER
+
+metadata = MetaData()
+
+offers = Table(
+    "offers",
+    metadata,
+    # The register: the latest choice per (partner, upstream, offer) ...
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("partner", Text, nullable=False),
+    Column("upstream", Text, nullable=False),
+    Column("offer", Text, nullable=False),
+    Column("choice", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),  # of the choice; 0 while undecided or implied
+    Column("message", Text),  # id of the message that made the choice
+    Column("writer", Text),  # `jti` of its token, or "server"
+    Column("chosen_at", BigInteger),  # by the writer's clock
+    Column("implicit", Boolean, nullable=False),
+    Column("late", Boolean, nullable=False),
+    Column("reconciled", Boolean, nullable=False),
+    Column("purchased", Boolean, nullable=False),
+    Column("purchased_seq", BigInteger),
+    Column("order_reference", Text),
+    Column("conflicts", Text, nullable=False),  # what a person must look at, space separated
+    Column("metadata", Text, nullable=False),  # JSON object of flat scalars
+    Column("product", Text),  # metadata's `product`, kept for the funnel when metadata is erased
+    Column("customer", LargeBinary),  # encrypted
+    Column("customer_key", Text),  # the file that decrypts it
+    # ... and its report to the insurer.
+    Column("report", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("due_at", BigInteger),  # when the next thing happens: implied, abandoned, sent, lapsed
+    Column("claim", Text),  # fences the finish
+    Column("attempts", Integer, nullable=False),  # of this epoch
+    Column("claims", Integer, nullable=False),  # in a row without an answer
+    Column("attempt_at", BigInteger),  # when the latest attempt might leave
+    Column("unknown_at", BigInteger),  # first attempt of this epoch whose answer is unknown
+    Column("body", Text),  # frozen at the first claim of the epoch
+    Column("outcome", Text),  # reason of the latest attempt
+    Column("status", Integer),  # HTTP status of the latest attempt
+    # Evidence: how many facts there are, and the digest of the last.
+    Column("facts", Integer, nullable=False),
+    Column("digest", LargeBinary),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("partner", "upstream", "offer", name="offers_key"),
+)
+
+# Partial, so that finished rows, however many, cost neither the claim nor the accept anything.
+Index(
+    "offers_due",
+    offers.c.partner,
+    offers.c.upstream,
+    offers.c.due_at,
+    sqlite_where=text("report = 'due'"),
+    postgresql_where=text("report = 'due'"),
+)
+Index(
+    "offers_timer",
+    offers.c.due_at,
+    sqlite_where=text("due_at IS NOT NULL AND report <> 'due'"),
+    postgresql_where=text("due_at IS NOT NULL AND report <> 'due'"),
+)
+Index(
+    "offers_dead",
+    offers.c.partner,
+    offers.c.updated_at,
+    sqlite_where=text("report = 'dead'"),
+    postgresql_where=text("report = 'dead'"),
+)
+Index(
+    "offers_conflict",
+    offers.c.partner,
+    offers.c.updated_at,
+    sqlite_where=text("conflicts <> ''"),
+    postgresql_where=text("conflicts <> ''"),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("partner", Text, nullable=False),
+    Column("offer_id", _ID, ForeignKey("offers.id"), nullable=False),
+    Column("ordinal", Integer, nullable=False),  # from 1, without a gap, per offer
+    Column("kind", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),  # by our clock
+    Column("source", Text, nullable=False),
+    Column("message", Text),  # id, as sent
+    Column("said", Text),  # the message's own choice
+    Column("seq", BigInteger),  # as sent
+    Column("said_at", BigInteger),  # by the writer's clock
+    Column("writer", Text),
+    Column("purchased", Boolean, nullable=False),
+    Column("tries", Integer),
+    Column("order_hash", Text),  # keyed; the value lives in the offer's row
+    Column("metadata_hash", Text),
+    Column("choice", Text, nullable=False),  # the register after this fact, as the next four
+    Column("report", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("conflicts", Text, nullable=False),
+    Column("superseded", Boolean, nullable=False),
+    Column("attempt", Integer),
+    Column("outcome", Text),
+    Column("status", Integer),
+    Column("note", Text),
+    Column("digest", LargeBinary, nullable=False),
+    UniqueConstraint("partner", "message", name="facts_message"),
+    UniqueConstraint("offer_id", "ordinal", name="facts_ordinal"),
+)
+
+buckets = Table(
+    "buckets",
+    metadata,
+    Column("bucket", Text, primary_key=True),  # one per base host and api key or client id
+    Column("next_us", BigInteger, nullable=False),  # next free permit, Unix microseconds
+    Column("shut_until", BigInteger, nullable=False),  # after a 429
+    Column("paused_at", BigInteger),  # the credential is at fault
+    Column("probe_at", BigInteger),
+    Column("probe_delay", Float),  # seconds
+    Column("suspect", _ID),  # the row whose 403 only a probe on another row explains
+    Column("reason", Text),
+)
+
+open_tokens = Table(
+    "open_tokens",
+    metadata,
+    Column("partner", Text, primary_key=True),
+    Column("jti", Text, primary_key=True),
+    Column("offer", Text, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("partner", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("digest", Text, nullable=False),  # of the request
+    Column("jti", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
