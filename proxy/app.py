@@ -1,0 +1,159 @@
+"""The only place where the parts meet: settings in, a running service out."""
+
+import time
+from pathlib import Path
+
+import structlog
+
+from proxy import migrate
+from proxy.control import Control, socket_path
+from proxy.database import Database
+from proxy.errors import ConfigurationError, StorageUnavailable
+from proxy.intake import Intake
+from proxy.ledger import Ledger
+from proxy.lock import FileLock
+from proxy.outbox import Outbox
+from proxy.privacy import CustomerKeys
+from proxy.receipts import Signer, load_audit_key, load_signing_key
+from proxy.register import Policy
+from proxy.reload import Configuration
+from proxy.routes import Routes
+from proxy.sender import Sender
+from proxy.settings import DEADLINE, Settings, UpstreamSetting
+from proxy.wakeup import Wakeup
+from proxy.worker import Limits, Worker
+
+log = structlog.get_logger()
+
+
+def clock() -> int:
+    """Return Unix milliseconds by this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+def policy_of(upstream: UpstreamSetting) -> Policy:
+    """Return when *upstream* wants to hear of a decline."""
+    implied = upstream.unanswered == "declined"
+    return Policy(
+        on_purchase=upstream.report_on == "purchase",
+        settle_ms=_ms(upstream.settle.total_seconds()),
+        hold_ms=_ms(upstream.hold.total_seconds()),
+        implied_ms=_ms(upstream.unanswered_after.total_seconds()) if implied else None,
+    )
+
+
+# For rows of an upstream that the settings no longer name: they wait until it is back.
+_TAKEN_OUT = Policy(on_purchase=False, settle_ms=5_000, hold_ms=86_400_000, implied_ms=None)
+
+
+class Service:
+    """The parts of one process; started after the fork, stopped before the end."""
+
+    def __init__(self, configuration: Configuration, *, with_worker: bool = True) -> None:
+        settings = configuration.current
+        self.configuration = configuration
+        self.database = Database(settings.database, clock)
+        self.lock = FileLock(Path(self.database.url.database or "")) if self._embedded else None
+        audit_key, _ = load_audit_key(settings.audit_key_file)
+        signing_key, _ = load_signing_key(settings.signing_key_file)
+        ledger = Ledger(audit_key)
+        self.signer = Signer(signing_key, settings.audience)
+        self.wakeup = Wakeup()
+        customers = _customer_keys(settings)
+        self.intake = Intake(self.database, ledger, self._policy, self.wakeup.ring, customers)
+        self.outbox = Outbox(self.database, ledger, customers=customers)
+        self.worker = self._make_worker(settings) if with_worker else None
+        self.control = self._make_control()
+
+    @property
+    def _embedded(self) -> bool:
+        return self.database.is_sqlite
+
+    def start(self) -> None:
+        """Take the lock, migrate an embedded database, and begin to write and deliver."""
+        if self.lock:
+            self.lock.take()
+            migrate.upgrade(self.database)
+        else:
+            migrate.require_current(self.database)
+        self.database.start()
+        if self.lock:
+            self.outbox.take_back()  # whoever sent them held this lock, and is gone
+        if self.control:
+            self.control.start()
+        if self.worker:
+            self.worker.start()
+
+    def stop(self) -> None:
+        """Finish what is in flight, hand the rest back, close. Idempotent."""
+        if self.control:
+            self.control.stop()
+        if self.worker:
+            self.worker.stop()
+        self.database.stop()
+        if self.lock:
+            self.lock.release()
+
+    def rehearse(self) -> None:
+        """Check in this process what `start` will need in another. ConfigurationError if not."""
+        if self.lock:
+            self.lock.take()
+        try:
+            if self._embedded:
+                migrate.upgrade(self.database)
+            else:
+                migrate.require_current(self.database)
+            self.database.check()
+        finally:
+            self.database.dispose()
+            if self.lock:
+                self.lock.release()
+
+    def ready(self) -> list[str]:
+        """Return why this process should get no traffic; nothing if it should."""
+        try:
+            self.outbox.ping()
+        except StorageUnavailable:
+            return ["storage: the database can not be written"]
+        return []
+
+    def measure(self) -> dict[str, float]:
+        """Return the figures of the register as they are now."""
+        alarm = float(self.configuration.alarm is not None)  # the old settings go on working
+        return self.outbox.measure() | {"settings_alarm": alarm}
+
+    def _policy(self, partner: str, upstream: str) -> Policy:
+        setting = self.configuration.current.partners.get(partner)
+        found = setting.upstreams.get(upstream) if setting else None
+        return policy_of(found) if found else _TAKEN_OUT
+
+    def _make_control(self) -> Control | None:
+        if not self._embedded:
+            return None  # on PostgreSQL commands write directly
+        return Control(socket_path(Path(self.database.url.database or "")), self.outbox)
+
+    def _make_worker(self, settings: Settings) -> Worker:
+        sender = Sender(audience=settings.audience, deadline=DEADLINE.total_seconds())
+        routes = Routes(self.configuration, sender)
+        limits = Limits(
+            senders=settings.senders,
+            lease_ms=_ms(settings.lease.total_seconds()),
+            deadline_ms=_ms(DEADLINE.total_seconds()),
+        )
+        return Worker(self.outbox, self.wakeup, routes.routing, routes.send, limits)
+
+
+def _customer_keys(settings: Settings) -> CustomerKeys | None:
+    if not any(partner.customer for partner in settings.partners.values()):
+        return None
+    if settings.customer_keys is None:
+        raise ConfigurationError(
+            "A partner has `customer = true`; set `customer_keys` to a folder outside the backups."
+        )
+    keys = CustomerKeys(settings.customer_keys)
+    keys.destroy_old(clock())
+    return keys
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,91 @@
+"""Commands that write go through the running `serve`, so that SQLite keeps its single writer.
+
+A Unix socket beside the database, mode 0600: whoever may write the file may speak here.
+"""
+
+import json
+import os
+import socket
+import socketserver
+import threading
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from proxy.errors import StorageUnavailable
+from proxy.outbox import Outbox
+
+log = structlog.get_logger()
+
+TIMEOUT_S = 60.0
+_LONGEST = 1 << 20
+
+
+def socket_path(database: Path) -> Path:
+    """Return where the `serve` of *database* listens for commands."""
+    return database.with_name(database.name + ".sock")
+
+
+class Control:
+    """Answers commands: one JSON line in, one JSON line out."""
+
+    def __init__(self, path: Path, outbox: Outbox) -> None:
+        self._path = path
+        self._outbox = outbox
+        self._server: socketserver.ThreadingUnixStreamServer | None = None
+
+    def start(self) -> None:
+        """Listen; a socket that a killed predecessor left is replaced."""
+        self._path.unlink(missing_ok=True)
+        control = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            timeout = TIMEOUT_S
+
+            def handle(self) -> None:
+                line = self.rfile.readline(_LONGEST)
+                self.wfile.write(json.dumps(control.answer(line)).encode() + b"\n")
+
+        before = os.umask(0o177)  # never, not even for a moment, open to others
+        try:
+            self._server = socketserver.ThreadingUnixStreamServer(str(self._path), Handler)
+        finally:
+            os.umask(before)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, name="control", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop listening."""
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+            self._path.unlink(missing_ok=True)
+
+    def answer(self, line: bytes) -> dict[str, Any]:
+        """Do what *line* asks for; return `done` or `error`."""
+        try:
+            asked = json.loads(line)
+            if asked["command"] != "requeue":
+                return {"error": "there is no such command"}
+            return {
+                "done": [self._outbox.requeue(int(row), asked["note"]) for row in asked["rows"]]
+            }
+        except (ValueError, KeyError, TypeError):
+            return {"error": "that is not a command"}
+        except StorageUnavailable:
+            return {"error": "the database can not be written"}
+
+
+def ask(path: Path, command: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the answer of the `serve` behind *path*; None if none is there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(TIMEOUT_S)
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        connection.sendall(json.dumps(command).encode() + b"\n")
+        with connection.makefile("rb") as answers:
+            answer: dict[str, Any] = json.loads(answers.readline(_LONGEST))
+    return answer

@@ -1,0 +1,173 @@
+"""Leases: due rows are claimed with permits of the pace, in turn from each partner."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, Connection, and_, literal_column, select
+
+from proxy import pace, store
+from proxy.choices import Choice, Delivery, Source
+from proxy.ledger import Fact
+from proxy.privacy import CustomerKeys
+from proxy.register import Offer
+from proxy.reporting import Claimed, claim, condemn, is_ambiguous
+from proxy.schema import offers
+from proxy.upstreams import Api, body_for
+
+# Literal, not bound: a partial index serves a query only if its condition is in the text.
+IS_DUE: ColumnElement[bool] = literal_column("report = 'due'")
+IS_TIMED = and_(literal_column("due_at IS NOT NULL"), literal_column("report <> 'due'"))
+
+_DUE = (
+    store.OFFERS.where(offers.c.choice == str(Choice.DECLINED))
+    .order_by(offers.c.due_at)
+    .with_for_update(skip_locked=True)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """What shares one bucket: a credential at a host, and the upstreams that use it."""
+
+    bucket: str
+    rate: float  # permits a second; 0: no pace
+    apis: dict[tuple[str, str], Api]  # by partner and upstream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a worker can take: so many rows of each lane and in all, under such leases."""
+
+    lanes: Sequence[Lane]
+    free: dict[str, int]  # by bucket
+    free_in_all: int
+    lease_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What a claim brought, and when there may be more (ms)."""
+
+    deliveries: list[Delivery]
+    next_at: int | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Round:
+    """One round of claims, under way in one transaction."""
+
+    connection: Connection
+    wanted: Wanted
+    now: int
+    customers: CustomerKeys | None
+    deliveries: list[Delivery] = field(default_factory=list)
+    emptied: list[Lane] = field(default_factory=list)  # lanes with senders left over
+    changed: list[tuple[Offer, Fact]] = field(default_factory=list)
+
+    def claim(self, lane: Lane, bucket: pace.Bucket) -> pace.Bucket:
+        """Claim what the lane may send; return its bucket with the permits taken."""
+        free = min(
+            self.wanted.free.get(lane.bucket, 0), self.wanted.free_in_all - len(self.deliveries)
+        )
+        slots = pace.permits(bucket, rate=lane.rate, now=self.now, most=max(0, free))
+        if not slots:
+            if free > 0:
+                self.emptied.append(lane)
+            return bucket
+        rows = due_rows(self.connection, lane, bucket.suspect, self.now, len(slots))
+        probe = bucket.paused_at is not None
+        for offer, send_at in zip(rows, slots, strict=False):  # fewer rows than permits is the rule
+            self._take(offer, lane, send_at, probe=probe)
+        if len(rows) < len(slots):
+            self.emptied.append(lane)
+        return pace.take(bucket, rate=lane.rate, now=self.now, count=len(rows))
+
+    def _take(self, offer: Offer, lane: Lane, send_at: int, *, probe: bool) -> None:
+        if is_ambiguous(offer, self.now):
+            dead = condemn(offer, "ambiguous")
+            self.changed.append((dead, fact_of("delivery.dead", dead, self.now)))
+            return
+        api = lane.apis[offer.partner, offer.upstream]
+        metadata = json.loads(offer.metadata)
+        claimed = Claimed(
+            claim=uuid4().hex,
+            body=body_for(api, metadata=metadata, customer={}),
+            send_at=send_at,
+            lease_until=send_at + self.wanted.lease_ms,
+        )
+        offer = claim(offer, claimed)
+        self.changed.append((offer, fact_of("delivery.claimed", offer, self.now)))
+        # What the row keeps frozen holds no personal data; that is frozen in its own column.
+        customer = self.customers.open_for(offer) if self.customers else {}
+        body = body_for(api, metadata=metadata, customer=customer) if customer else offer.body
+        self.deliveries.append(_delivery(offer, claimed, body or claimed.body, probe=probe))
+
+    def taken(self, buckets: dict[str, pace.Bucket]) -> Taken:
+        """Return what was claimed, and the earliest time at which there may be more.
+
+        A lane that has filled its senders is not asked: a sender that becomes free rings.
+        """
+        opens = [
+            max(due, buckets[lane.bucket].opens_at() - pace.HORIZON_MS)
+            for lane in self.emptied
+            if (due := self._first_due(lane)) is not None
+        ]
+        return Taken(deliveries=self.deliveries, next_at=min(opens, default=None))
+
+    def _first_due(self, lane: Lane) -> int | None:
+        dues = [
+            self.connection.execute(
+                select(offers.c.due_at).where(_is_mine(*pair)).order_by(offers.c.due_at).limit(1)
+            ).scalar()
+            for pair in lane.apis
+        ]
+        return min((due for due in dues if due is not None), default=None)
+
+
+def due_rows(
+    connection: Connection, lane: Lane, suspect: int | None, now: int, most: int
+) -> list[Offer]:
+    """Return at most *most* due rows of the lane, in turn from each partner and upstream.
+
+    The *suspect* of a paused credential comes last: any other row makes a better probe.
+    """
+    turns: list[tuple[bool, int, int, Offer]] = []
+    for partner, upstream in lane.apis:
+        query = (
+            _DUE.where(_is_mine(partner, upstream))
+            .where(offers.c.due_at <= now)
+            .limit(most + (suspect is not None))
+        )
+        rows = [store.offer_of(row) for row in connection.execute(query)]
+        turns += [(row.id == suspect, turn, row.due_at or 0, row) for turn, row in enumerate(rows)]
+    turns.sort(key=lambda one: one[:3])
+    return [offer for *_, offer in turns[:most]]
+
+
+def fact_of(kind: str, offer: Offer, now: int) -> Fact:
+    """Return the fact that a worker did *kind* to *offer*."""
+    return Fact(
+        kind=kind, at=now, source=Source.WORKER, attempt=offer.attempts, outcome=offer.outcome
+    )
+
+
+def _is_mine(partner: str, upstream: str) -> ColumnElement[bool]:
+    return and_(IS_DUE, offers.c.partner == partner, offers.c.upstream == upstream)
+
+
+def _delivery(offer: Offer, claimed: Claimed, body: str, *, probe: bool) -> Delivery:
+    return Delivery(
+        row=offer.id,
+        claim=claimed.claim,
+        partner=offer.partner,
+        upstream=offer.upstream,
+        offer=offer.offer,
+        epoch=offer.epoch,
+        attempt=offer.attempts,
+        body=body,
+        send_at=claimed.send_at,
+        lease_until=claimed.lease_until,
+        probe=probe,
+    )

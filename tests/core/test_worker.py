@@ -1,0 +1,160 @@
+"""The worker: everything due is sent, stopping loses nothing, nobody takes every sender."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from proxy.app import clock as real_clock
+from proxy.choices import Delivery, Outcome, Report
+from proxy.leases import Lane
+from proxy.upstreams import APIS
+from proxy.wakeup import Wakeup
+from proxy.worker import Limits, Routing, Worker
+from tests.core.conftest import DELIVERED, POLICIES, Register
+
+PATIENCE_S = 30.0
+
+
+@dataclass
+class Upstream:
+    """An insurer that answers when it is let."""
+
+    open: threading.Event = field(default_factory=threading.Event)
+    sent: list[Delivery] = field(default_factory=list)
+    arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def send(self, delivery: Delivery) -> Outcome:
+        """Take one attempt."""
+        self.sent.append(delivery)
+        self.arrived.release()
+        if delivery.upstream == "now":
+            self.open.wait(PATIENCE_S)
+        return DELIVERED
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """An insurer whose upstream `now` hangs until it is opened."""
+    upstream = Upstream()
+    yield upstream
+    upstream.open.set()
+
+
+@pytest.fixture
+def make_worker(register: Register, upstream: Upstream) -> Callable[..., Worker]:
+    """Build a worker with one lane per upstream name, or one for all."""
+    register.clock.now = real_clock()
+
+    def make(senders: int = 4, *, lanes: int = 1) -> Worker:
+        names = list(POLICIES)
+        buckets = {("ACME", name): f"b{number % lanes}" for number, name in enumerate(names)}
+        made = tuple(
+            Lane(
+                bucket=bucket,
+                rate=0,
+                apis={pair: APIS["xcover-offers"] for pair in buckets if buckets[pair] == bucket},
+            )
+            for bucket in sorted(set(buckets.values()))
+        )
+        routing = Routing(lanes=made, bucket_of=buckets)
+        limits = Limits(senders=senders, lease_ms=30_000, deadline_ms=20_000)
+        return Worker(register.outbox, Wakeup(), lambda: routing, upstream.send, limits)
+
+    return make
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+def test_everything_due_is_sent_once(
+    register: Register, upstream: Upstream, make_worker: Callable[..., Worker]
+) -> None:
+    """However many there are."""
+    upstream.open.set()
+    for number in range(30):
+        register.decline(f"offer-{number}")
+    worker = make_worker()
+    worker.start()
+    _until(lambda: register.outbox.measure().get("deliveries.delivered") == 30)
+    worker.stop()
+
+    assert len({delivery.offer for delivery in upstream.sent}) == len(upstream.sent) == 30
+
+
+def test_stopping_finishes_what_is_in_flight(
+    register: Register, upstream: Upstream, make_worker: Callable[..., Worker]
+) -> None:
+    """A send under way is waited for and written down."""
+    register.decline()
+    worker = make_worker()
+    worker.start()
+    upstream.arrived.acquire(timeout=PATIENCE_S)
+    stopper = threading.Thread(target=worker.stop)
+    stopper.start()
+    upstream.open.set()
+    stopper.join()
+
+    assert register.find().report is Report.DELIVERED
+
+
+def test_stopping_leaves_what_hangs_to_its_lease(
+    register: Register, upstream: Upstream, make_worker: Callable[..., Worker]
+) -> None:
+    """Still `sending`: it will be retried under the same key."""
+    register.decline()
+    worker = make_worker()
+    worker.start()
+    upstream.arrived.acquire(timeout=PATIENCE_S)
+    worker.stop(grace_s=0.1)
+
+    assert register.find().report is Report.SENDING
+
+
+def test_one_lane_that_hangs_leaves_senders_to_the_others(
+    register: Register, upstream: Upstream, make_worker: Callable[..., Worker]
+) -> None:
+    """A bad partner does not delay another."""
+    for number in range(20):
+        register.decline(f"hangs-{number}", upstream="now")
+    worker = make_worker(senders=4, lanes=4)
+    worker.start()
+    upstream.arrived.acquire(timeout=PATIENCE_S)
+    register.decline("good", upstream="purchase", purchased=True)
+    _until(lambda: register.find("good", "purchase").report is Report.DELIVERED)
+    upstream.open.set()
+    worker.stop()
+
+    assert register.find("good", "purchase").attempts == 1
+
+
+def test_a_bell_rung_early_wakes_at_once() -> None:
+    """What is due sooner than the listener meant to sleep is heard."""
+    bell = Wakeup()
+    heard = threading.Event()
+    far = time.time() * 1000 + 60_000
+
+    def listen() -> None:
+        bell.wait(far)
+        heard.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    bell.ring()
+
+    assert heard.wait(PATIENCE_S)
+
+
+def test_a_bell_rung_for_later_does_not_wake_now() -> None:
+    """A decline that settles for a minute wakes nobody yet."""
+    bell = Wakeup()
+    bell.ring(int(time.time() * 1000) + 60_000)
+    before = time.time() * 1000
+    bell.wait(before + 20)
+
+    assert time.time() * 1000 >= before + 20
