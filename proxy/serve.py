@@ -1,0 +1,179 @@
+"""The web process: gunicorn for the public listener, a small server beside it for the private one.
+
+With one server and two binds a flooded public side would starve the private one: they would
+share one pool of threads.
+"""
+
+import signal
+import socket
+import threading
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+import structlog
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.http import wsgi
+from gunicorn.workers.gthread import ThreadWorker
+from waitress.server import create_server
+
+from proxy.app import Service, clock
+from proxy.errors import ConfigurationError
+from proxy.logs import GunicornLogger
+from proxy.reload import Configuration
+from proxy.settings import Settings
+from proxy.tokens import Keyring
+from proxy.web.private import create_private
+from proxy.web.public import create_public
+
+log = structlog.get_logger()
+
+GRACE_S = 8  # for requests under way when asked to stop
+MAX_HEADER_BYTES = 8190
+PRIVATE_THREADS = 4
+BACKLOG = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binds:
+    """Where the two listeners listen, as host and port."""
+
+    public: tuple[str, int]
+    private: tuple[str, int]
+    workers: int = 1  # processes; more than one only on PostgreSQL
+
+
+class QuietWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Names no server software; hands SIGHUP and the start of a shutdown to the service."""
+
+    def init_signals(self) -> None:
+        """Take SIGHUP for the settings: it replaces no process."""
+        super().init_signals()
+        signal.signal(signal.SIGHUP, lambda *_: self.app.reload_soon())
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop claiming as soon as we are asked to stop, not when the last request is done."""
+        self.app.stop_soon()
+        super().handle_exit(sig, frame)
+
+
+class _Quiet(wsgi.Response):  # type: ignore[misc]
+    """A response whose header names no server software."""
+
+    def default_headers(self) -> list[str]:
+        """Return gunicorn's own headers without `Server`."""
+        return [line for line in super().default_headers() if not line.startswith("Server:")]
+
+
+class WebApplication(BaseApplication):  # type: ignore[misc]
+    """gunicorn's side of `serve`; everything of ours starts after its fork, in `load`."""
+
+    def __init__(self, configuration: Configuration, binds: Binds, *, with_worker: bool) -> None:
+        self._configuration = configuration
+        self._binds = binds
+        self._with_worker = with_worker
+        self._private_socket = _listen(*binds.private, option="--admin-bind")
+        self._public_socket = _listen(*binds.public, option="--bind")
+        self._service: Service | None = None
+        self._stopping = threading.Lock()
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set gunicorn up; see its documentation for each name."""
+        settings = self._configuration.current
+        options = {
+            "bind": [f"fd://{self._public_socket.fileno()}"],  # bound by us: refused plainly
+            "workers": self._binds.workers,
+            "worker_class": QuietWorker,
+            "threads": settings.threads,
+            "timeout": 30,
+            "graceful_timeout": GRACE_S,
+            "keepalive": 5,
+            "limit_request_line": 4094,
+            "limit_request_fields": 64,
+            "limit_request_field_size": MAX_HEADER_BYTES,
+            "control_socket_disable": True,
+            "logger_class": GunicornLogger,
+            "forwarded_allow_ips": "",  # X-Forwarded-* is judged by `trusted_proxies`, not here
+            "proc_name": "optout-proxy",
+            "worker_exit": lambda _server, _worker: self.stop(),
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Start the service in the process that serves; return the public application."""
+        wsgi.Response = _Quiet  # the only seam gunicorn leaves for the header
+        service = self._service = Service(self._configuration, with_worker=self._with_worker)
+        service.start()
+        self._configuration.watch()
+        self._serve_private(service)
+        public: Flask = create_public(self._configuration, service.intake, service.signer, clock)
+        return public
+
+    def reload_soon(self) -> None:
+        """Look at the settings file now, in a thread: a signal handler must not wait."""
+        threading.Thread(target=self._configuration.reload, daemon=True).start()
+
+    def stop_soon(self) -> None:
+        """Begin to stop the service, in a thread, while requests under way are finished."""
+        if self._service and self._service.worker:
+            threading.Thread(target=self._service.worker.stop, daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop the service, once."""
+        with self._stopping:
+            service, self._service = self._service, None
+        if service:
+            service.stop()
+
+    def _serve_private(self, service: Service) -> None:
+        server = create_server(
+            create_private(self._configuration, service.ready, service.measure),
+            sockets=[self._private_socket],
+            threads=PRIVATE_THREADS,
+            ident=None,
+        )
+        threading.Thread(target=server.run, name="private", daemon=True).start()
+
+
+def serve(configuration: Configuration, binds: Binds, *, with_worker: bool = True) -> None:
+    """Serve until asked to stop. ConfigurationError, before anything starts, if it can not."""
+    require_private(configuration.current, binds.private[0])
+    _rehearse(configuration, with_worker=with_worker)
+    WebApplication(configuration, binds, with_worker=with_worker).run()
+
+
+def require_private(settings: Settings, host: str) -> None:
+    """Refuse a private listener that strangers could reach."""
+    if _is_loopback(host) or settings.admin_networks:
+        return
+    raise ConfigurationError(
+        f"--admin-bind {host} can be reached from other machines; "
+        "set `admin_networks` to the networks that may, or bind it to 127.0.0.1."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _rehearse(configuration: Configuration, *, with_worker: bool) -> None:
+    """Try everything once in this process, so that what is wrong is said plainly."""
+    Keyring.from_settings(configuration.current)
+    service = Service(configuration, with_worker=with_worker)
+    service.rehearse()
+
+
+def _listen(host: str, port: int, *, option: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{host}:{port} can not be bound ({error.strerror}); give {option} another address."
+        ) from error

@@ -1,0 +1,1 @@
+"""The web side: parse, verify, record, answer. Holds no credential and sends nothing upstream."""

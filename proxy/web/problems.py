@@ -1,0 +1,49 @@
+"""Whatever goes wrong, as an answer on the closed list. The last resort of both listeners."""
+
+import traceback
+
+import structlog
+from flask import Response
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from proxy.errors import Problem
+from proxy.web.answers import new_request_id, refusal
+
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+_REDIRECT = range(300, 400)
+_REFUSAL = range(400, 500)
+_DEPTH = 4  # innermost places that a log line names
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return the problem that *error* is to the caller."""
+    if isinstance(error, Problem):
+        return error
+    status = error.code if isinstance(error, HTTPException) else None
+    if status in _REDIRECT:  # the body of a POST would be lost on the way, or sent twice
+        return Problem("not_found")
+    fallback = "invalid_request" if status in _REFUSAL else "internal_error"
+    return Problem(_CODES.get(status or 0, fallback))
+
+
+def answer(error: Exception) -> Response:
+    """Return what is said of *error*, and log what nobody expected."""
+    problem = problem_of(error)
+    request_id = new_request_id()
+    if problem.code == "internal_error":
+        _report(error, request_id)
+    response = refusal(problem, request_id)
+    if isinstance(error, MethodNotAllowed):
+        response.allow.update(error.valid_methods or ())
+    return response
+
+
+def _report(error: Exception, request_id: str) -> None:
+    """Log what went wrong and where, without a word of its message: that may quote a customer."""
+    frames = traceback.extract_tb(error.__traceback__)[-_DEPTH:]
+    structlog.get_logger("proxy.web").error(
+        "request.failed",
+        request_id=request_id,
+        error=type(error).__name__,
+        where=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    )

@@ -1,0 +1,47 @@
+"""The public listener: the only place where its parts meet."""
+
+from collections.abc import Callable
+
+from flask import Flask
+from prometheus_client import CollectorRegistry
+
+from proxy.assets import folder
+from proxy.intake import Intake
+from proxy.receipts import Signer
+from proxy.reload import Configuration
+from proxy.web import batches, choices, offers, ops, scripts, sessions
+from proxy.web.deadlines import Deadlines
+from proxy.web.guard import Guard
+from proxy.web.limits import Limits
+from proxy.web.parts import Parts
+from proxy.web.terms import InForce
+
+
+def create_public(
+    configuration: Configuration,
+    intake: Intake,
+    signer: Signer,
+    clock: Callable[[], int],
+    registry: CollectorRegistry | None = None,
+) -> Flask:
+    """Return the public application; *clock* tells Unix milliseconds.
+
+    Raise ConfigurationError if a signing secret is unfit. *registry* counts refusals.
+    """
+    settings = configuration.current
+    parts = Parts(
+        terms=InForce(configuration),
+        intake=intake,
+        signer=signer,
+        clock=clock,
+        limits=Limits(settings.redis_url, clock),
+        deadlines=Deadlines(settings.threads),
+    )
+    app = Flask("proxy", static_folder=None, template_folder=None)
+    app.url_map.merge_slashes = False  # werkzeug would redirect, and a POST would lose its body
+    Guard(parts.terms, parts.deadlines, ops.Refusals(registry)).protect(app)
+    for calls in (choices, batches, sessions, offers):
+        app.register_blueprint(calls.blueprint(parts))
+    app.register_blueprint(scripts.blueprint(scripts.released(folder("static")), signer))
+    app.register_blueprint(ops.health())
+    return app
