@@ -1,0 +1,228 @@
+"""What counts as an answer, and that each counts once. The judge is what the proxy received."""
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.conftest import BUTTONS, Stage
+
+pytestmark = pytest.mark.browser
+
+RADIOS = """
+    <form action=/next method=post>
+      <label><input type=radio name=cover value=1 data-choice=accepted> Protect my tickets</label>
+      <label id=no><input type=radio name=cover value=0 data-choice=declined> No, thank you</label>
+      <button>Pay</button>
+    </form>
+"""
+PRESELECTED = RADIOS.replace("data-choice=declined", "data-choice=declined checked")
+
+
+def test_one_click_is_one_form_without_preflight(stage: Stage) -> None:
+    """The page sends what the design names, urlencoded, once, and nothing else."""
+    stage.show(tag=stage.tag(shown="off"))
+
+    stage.click("#no")
+    stage.proxy.wait_for()
+
+    [received] = stage.proxy.received
+    assert (received.method, received.path) == ("POST", "/v1/choices")
+    assert received.headers["Content-Type"].startswith("application/x-www-form-urlencoded")
+    assert received.headers["Origin"] == stage.shop.origin
+    assert received.headers["Cookie"] is None
+    assert received.form.keys() == {"token", "offer", "choice", "id", "seq", "at", "tries"}
+    assert received.form["token"] == stage.token
+    assert received.form["choice"] == "declined"
+    assert received.form["tries"] == "1"
+
+
+def test_six_clicks_are_one_answer(stage: Stage) -> None:
+    """An impatient customer declines once."""
+    stage.show()
+
+    stage.click("#no", times=6)
+
+    assert len(stage.proxy.wait_for()) == 1
+
+
+def test_the_last_answer_has_the_highest_seq(stage: Stage) -> None:
+    """Who declines and then accepts has accepted, in whatever order it arrives."""
+    stage.show()
+
+    stage.click("#no")
+    stage.click("#yes")
+
+    said = stage.proxy.wait_for(2)
+    assert max(said, key=lambda form: int(form["seq"]))["choice"] == "accepted"
+    assert len({form["id"] for form in said}) == 2
+
+
+def test_a_label_and_its_radio_are_one_answer(stage: Stage) -> None:
+    """A click on a label is two clicks and a change, but one answer."""
+    stage.show(RADIOS)
+
+    stage.click("#no")
+
+    assert [form["choice"] for form in stage.proxy.wait_for()] == ["declined"]
+
+
+def test_an_answer_on_the_label_counts_when_its_radio_is_set(stage: Stage) -> None:
+    """The markup may name the answer on the label."""
+    stage.show("<label id=no data-choice=declined><input type=radio name=a> No</label>")
+
+    stage.click("#no")
+
+    assert [form["choice"] for form in stage.proxy.wait_for()] == ["declined"]
+
+
+def test_a_radio_that_the_page_does_not_let_be_set_is_no_answer(stage: Stage) -> None:
+    """Only what stays selected counts."""
+    stage.show(RADIOS + "<script>no.onclick = (event) => event.preventDefault()</script>" + BUTTONS)
+
+    stage.click("#no")
+    stage.click("#yes")
+
+    assert [form["choice"] for form in stage.proxy.wait_for()] == ["accepted"]
+
+
+def test_what_is_selected_beforehand_counts_at_submit_only(stage: Stage) -> None:
+    """A radio that nobody touched is an answer when the form is sent."""
+    stage.show(PRESELECTED)
+    assert not stage.proxy.said
+
+    stage.click("form button")
+
+    assert stage.proxy.wait_for()[0]["choice"] == "declined"
+    assert stage.driver.current_url.endswith("/next")
+
+
+def test_a_form_that_a_script_submits_is_read(stage: Stage) -> None:
+    """form.submit() fires no `submit`."""
+    stage.show(PRESELECTED)
+
+    stage.run("document.forms[0].submit()")
+
+    assert stage.proxy.wait_for()[0]["choice"] == "declined"
+
+
+def test_a_selection_that_can_not_be_changed_is_no_answer(stage: Stage) -> None:
+    """A disabled control answers nothing."""
+    stage.show(PRESELECTED.replace("value=0", "disabled"))
+
+    stage.click("form button")
+
+    assert stage.proxy.wait_until(lambda: stage.driver.current_url.endswith("/next")) == []
+
+
+def test_a_button_beats_what_the_form_still_holds(stage: Stage) -> None:
+    """Who picks a plan and then leaves by "No, thank you" has declined."""
+    skip = "<button id=skip data-choice=declined>No, thank you</button></form>"
+    stage.show(RADIOS.replace("</form>", skip))
+
+    stage.click("[value='1']")
+    stage.click("#skip")
+
+    said = stage.proxy.wait_until(lambda: "declined" in stage.proxy.choices)
+    assert max(said, key=lambda form: int(form["seq"]))["choice"] == "declined"
+
+
+def test_an_option_of_a_select_is_an_answer(stage: Stage) -> None:
+    """Choosing it is enough."""
+    stage.show("""<select><option>Choose</option>
+        <option data-choice=accepted>Yes</option><option data-choice=declined>No</option></select>
+    """)
+
+    stage.find("select").send_keys("No")
+
+    assert stage.proxy.wait_for()[-1]["choice"] == "declined"
+
+
+def test_a_checkbox_answers_when_it_is_ticked(stage: Stage) -> None:
+    """Ticked is an answer, unticked is none."""
+    stage.show("<label><input type=checkbox data-choice=accepted> Protect my tickets</label>")
+
+    stage.click("label", times=2)
+
+    assert stage.proxy.choices == ["accepted"] or stage.proxy.wait_for()
+    assert stage.proxy.choices == ["accepted"]
+
+
+def test_the_keyboard_answers(stage: Stage) -> None:
+    """Enter on a button is a click."""
+    stage.show()
+
+    stage.find("#no").send_keys(Keys.ENTER)
+
+    assert stage.proxy.wait_for()[0]["choice"] == "declined"
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        pytest.param("<button data-choice=declined><b>No</b></button>", id="button"),
+        pytest.param("<input type=radio name=a data-choice=declined>", id="radio"),
+        pytest.param("<button data-choice=declined><slot></slot></button>", id="slot"),
+    ],
+)
+def test_open_shadow_roots_are_read(stage: Stage, inner: str) -> None:
+    """A web component's own controls count."""
+    stage.show("<p id=host data-offer=OFFER-2><span>No</span></p>")
+    stage.run("host.attachShadow({ mode: 'open' }).innerHTML = arguments[0]", inner)
+
+    stage.run("(host.shadowRoot.querySelector('b, input') || host.firstChild).click()")
+
+    assert [form["offer"] for form in stage.proxy.wait_for()] == ["OFFER-2"]
+
+
+def test_selectors_on_the_tag_reach_markup_that_can_not_be_touched(stage: Stage) -> None:
+    """Even where the page stops the event and removes the button at once."""
+    stage.show(
+        "<div class=bar><button class='skip'>No, thank you</button></div><script>"
+        "document.addEventListener('click', (event) => {"
+        "  event.stopImmediatePropagation(); event.target.remove() }, true)</script>",
+        stage.tag(declined=".bar .skip, [name=x]", accepted=".bar .buy"),
+    )
+
+    stage.click(".skip")
+
+    assert [form["choice"] for form in stage.proxy.wait_for()] == ["declined"]
+
+
+def test_two_offers_on_a_page_are_kept_apart(stage: Stage) -> None:
+    """Each ancestor names its offer and, if it has one, its token."""
+    stage.show(
+        f"<div data-offer=OFFER-A data-token=A.{stage.token}>{BUTTONS}</div>"
+        f"<div data-offer=OFFER-B>{BUTTONS}</div>"
+    )
+
+    stage.click("[data-offer=OFFER-A] #no")
+    stage.click("[data-offer=OFFER-B] #yes")
+
+    said = {form["offer"]: (form["choice"], form["token"]) for form in stage.proxy.wait_for(2)}
+    assert said == {
+        "OFFER-A": ("declined", f"A.{stage.token}"),
+        "OFFER-B": ("accepted", stage.token),
+    }
+
+
+def test_other_values_of_data_choice_mean_nothing(stage: Stage) -> None:
+    """The attribute's name is not ours alone."""
+    stage.show("<button id=red data-choice=red>Red</button>" + BUTTONS)
+
+    stage.click("#red")
+    stage.click("#no")
+
+    assert len(stage.proxy.wait_for()) == 1
+
+
+def test_the_page_keeps_its_events(stage: Stage) -> None:
+    """Nothing is prevented or stopped: the link leads on, the shop's listener hears it."""
+    stage.show(
+        "<a id=no href=/next data-choice=declined>No</a><script>"
+        "no.onclick = (event) => { sessionStorage.heard = !event.defaultPrevented }</script>"
+    )
+
+    stage.click("#no")
+    stage.proxy.wait_for()
+
+    assert stage.driver.current_url.endswith("/next")
+    assert stage.run("return sessionStorage.heard") == "true"
