@@ -1,0 +1,1 @@
+"""The demo: a small ticket shop, the proxy and a pretended insurer, in one go."""
