@@ -1,0 +1,55 @@
+"""The bare server: the same gunicorn, the same request, the token verified, nothing stored."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from flask import Flask, Response, request
+from gunicorn.app.base import BaseApplication
+
+from proxy.settings import load
+from proxy.tokens import Keyring
+
+
+class Bare(BaseApplication):
+    """gunicorn as `serve` sets it up, around one view."""
+
+    def __init__(self, config: Path, port: int) -> None:
+        self._settings = load(config, {})
+        self._port = port
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Use the same worker and as many threads as `serve`."""
+        options = {
+            "bind": [f"127.0.0.1:{self._port}"],
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": self._settings.threads,
+            "control_socket_disable": True,
+            "accesslog": None,
+            "errorlog": "/dev/null",
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Return an application that believes everything and keeps nothing."""
+        keyring = Keyring.from_settings(self._settings)
+        app = Flask("bare")
+
+        @app.post("/v1/choices")
+        def choices() -> tuple[Response, int]:
+            form = parse_qs(request.get_data().decode())
+            session = keyring.verify(form["token"][0], int(time.time()))
+            answer: dict[str, Any] = {"id": form["id"][0], "offer": session.offer}
+            return Response(json.dumps(answer), mimetype="application/json"), 202
+
+        return app
+
+
+if __name__ == "__main__":
+    Bare(Path(sys.argv[1]), int(sys.argv[2])).run()

@@ -1,0 +1,209 @@
+"""`make bench`: the figures that this machine gives, as ratios between runs side by side."""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import requests
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from proxy.settings import load
+from proxy.tokens import Keyring
+from tests.acceptance.deployment import Deployment, free_port, until
+
+ROUNDS = 3
+CHOICES = 4_000
+CONNECTIONS = 32
+SENDERS = 16
+DELIVERIES = 1_500
+IDLE = {"settle": '"1h"'}  # accepted and on disk, and the worker has nothing to do
+
+
+def load_from(port: int, bodies: list[str], host: str, origin: str, rate: float = 0) -> Any:
+    """Let a second process send *bodies*; return its result."""
+    built = [
+        f"POST /v1/choices HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+        for body in bodies
+    ]
+    job = {
+        "host": "127.0.0.1",
+        "port": port,
+        "requests": built,
+        "connections": CONNECTIONS,
+        "rate": rate,
+    }
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("load.py"))],
+        input=json.dumps(job).encode(),
+        capture_output=True,
+        check=True,
+        timeout=300,
+    )
+    result = json.loads(done.stdout)
+    assert set(result["statuses"]) == {"202"}, result["statuses"]
+    return result
+
+
+def bodies_of(deployment: Deployment, count: int) -> list[str]:
+    """Return *count* declines of distinct offers, each with a token of its own."""
+    keyring = Keyring.from_settings(load(deployment.config, {}))
+    now = time.time()
+    return [
+        urlencode(
+            {
+                "token": keyring.mint(
+                    "ACME", offer=f"offer-{number}", origin=deployment.origin, now=int(now)
+                ),
+                "choice": "declined",
+                "id": str(uuid4()),
+                "seq": int(now * 1000),
+                "at": int(now * 1000),
+            }
+        )
+        for number in range(count)
+    ]
+
+
+@contextmanager
+def deployed(**upstream: str) -> Iterator[Deployment]:
+    """A deployment in a folder of its own, on the disk that this repository lies on."""
+    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as folder:
+        deployment = Deployment(Path(folder), **upstream)
+        try:
+            deployment.start()
+            yield deployment
+        finally:
+            deployment.end()
+
+
+def accept_ours(deployment: Deployment, bodies: list[str]) -> Any:
+    """Accepted and on disk."""
+    host = f"127.0.0.1:{deployment.port}"
+    return load_from(deployment.port, bodies, host, deployment.origin)
+
+
+def accept_bare(deployment: Deployment, bodies: list[str]) -> Any:
+    """The same request, believed and forgotten."""
+    port = free_port()
+    script = str(Path(__file__).with_name("bare.py"))
+    child = subprocess.Popen([sys.executable, script, str(deployment.config), str(port)])
+    try:
+        until(lambda: _listens(port), "the bare server")
+        return load_from(port, bodies, f"127.0.0.1:{port}", deployment.origin)
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def accept() -> list[tuple[str, str, str]]:
+    """Return the rows on accepting."""
+    ratios, tails, rates = [], [], []
+    for _ in range(ROUNDS):
+        with deployed(**IDLE) as deployment:
+            bodies = bodies_of(deployment, CHOICES)
+            bare, ours = accept_bare(deployment, bodies), accept_ours(deployment, bodies)
+        ratios.append(bare["seconds"] / ours["seconds"])
+        tails.append(_percentile(ours["latencies"], 99) / _percentile(bare["latencies"], 99))
+        rates.append(CHOICES / ours["seconds"])
+    return [
+        ("accepted, of bare", _spread(ratios), ">= 0.8"),
+        ("p99, of bare's", _spread(tails), "<= 3"),
+        ("accepted per second", _spread(rates, 0), ""),
+    ]
+
+
+def deliver() -> list[tuple[str, str, str]]:
+    """Return the row on delivering: ours beside a loop of `requests.Session`."""
+    ratios = []
+    for _ in range(ROUNDS):
+        with deployed(settle='"3s"') as deployment:
+            accept_ours(deployment, bodies_of(deployment, DELIVERIES))
+            ours = _span_of(lambda: deployment.received(), deployment)  # noqa: PLW0108
+            bare = _bare_loop(deployment)
+        ratios.append(bare / ours)
+    return [("delivered, of a bare loop", _spread(ratios), ">= 0.8")]
+
+
+def lateness() -> list[tuple[str, str, str]]:
+    """Return the rows on lateness: accepted until upstream has it, p95 in ms."""
+    rows = []
+    for rate in (50, 200):
+        with deployed() as deployment:
+            bodies = bodies_of(deployment, rate * 5)
+            host = f"127.0.0.1:{deployment.port}"
+            result = load_from(deployment.port, bodies, host, deployment.origin, rate)
+            until(lambda: len(deployment.received()) >= len(bodies), "every delivery")  # noqa: B023
+            arrived = {one["offer"]: one["received_at"] for one in deployment.received()}
+        late = [
+            arrived[f"offer-{number}"] - at * 1000 for number, at in result["answered_at"].items()
+        ]
+        rows.append((f"lateness at {rate}/s, p95", f"{_percentile(late, 95):.0f} ms", "<= 50 ms"))
+    return rows
+
+
+def _span_of(received: Callable[[], list[dict[str, Any]]], deployment: Deployment) -> float:
+    """Return the seconds from the first opt-out that upstream saw to the last."""
+    until(lambda: len(deployment.received()) >= DELIVERIES, "every delivery")
+    times = [entry["received_at"] for entry in received()]
+    return float(max(times) - min(times)) / 1000
+
+
+def _bare_loop(deployment: Deployment) -> float:
+    """Return the seconds that as many threads take that only send."""
+    left = list(range(DELIVERIES))
+    url = f"http://127.0.0.1:{deployment.sandbox_port}/x/partners/LLODT/offers/bare-"
+
+    def send() -> None:
+        with requests.Session() as session:
+            while left:
+                number = left.pop()
+                session.post(f"{url}{number}/opt_out/", json={}, timeout=60)
+
+    threads = [threading.Thread(target=send) for _ in range(SENDERS)]
+    begun = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - begun
+
+
+def _listens(port: int) -> bool:
+    try:
+        requests.get(f"http://127.0.0.1:{port}/", timeout=5)
+    except requests.ConnectionError:
+        return False
+    return True
+
+
+def _percentile(values: list[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100)[percent - 1]
+
+
+def _spread(values: list[float], digits: int = 2) -> str:
+    middle = statistics.median(values)
+    return f"{middle:.{digits}f}  ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def main() -> None:
+    """Print the table."""
+    for part in (accept, deliver, lateness):
+        for what, figure, reach in part():
+            print(f"{what:<28}{figure:<28}{reach}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
