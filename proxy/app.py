@@ -19,7 +19,8 @@ from proxy.register import Policy
 from proxy.reload import Configuration
 from proxy.routes import Routes
 from proxy.sender import Sender
-from proxy.settings import DEADLINE, Settings, UpstreamSetting
+from proxy.settings import DEADLINE, Settings
+from proxy.settings_upstreams import UpstreamSetting
 from proxy.wakeup import Wakeup
 from proxy.worker import Limits, Worker
 
@@ -59,7 +60,7 @@ class Service:
         ledger = Ledger(audit_key)
         self.signer = Signer(signing_key, settings.audience)
         self.wakeup = Wakeup()
-        customers = _customer_keys(settings)
+        customers = _customer_keys(configuration)
         self.intake = Intake(self.database, ledger, self._policy, self.wakeup.ring, customers)
         self.outbox = Outbox(self.database, ledger, customers=customers)
         self.worker = self._make_worker(settings) if with_worker else None
@@ -143,16 +144,22 @@ class Service:
         return Worker(self.outbox, self.wakeup, routes.routing, routes.send, limits)
 
 
-def _customer_keys(settings: Settings) -> CustomerKeys | None:
-    if not any(partner.customer for partner in settings.partners.values()):
+def _customer_keys(configuration: Configuration) -> CustomerKeys | None:
+    configuration.require(_judge_customers)
+    folder = configuration.current.customer_keys
+    if folder is None:
         return None
-    if settings.customer_keys is None:
+    keys = CustomerKeys(folder)
+    keys.destroy_old(clock())
+    return keys
+
+
+def _judge_customers(settings: Settings) -> None:
+    allowed = any(partner.customer for partner in settings.partners.values())
+    if allowed and settings.customer_keys is None:
         raise ConfigurationError(
             "A partner has `customer = true`; set `customer_keys` to a folder outside the backups."
         )
-    keys = CustomerKeys(settings.customer_keys)
-    keys.destroy_old(clock())
-    return keys
 
 
 def _ms(seconds: float) -> int:

@@ -13,7 +13,7 @@ from proxy.errors import ConfigurationError
 from proxy.exchange import Lines, Request
 from proxy.oauth import OAuthCredentials
 from proxy.secret import Secret
-from proxy.settings import UpstreamSetting
+from proxy.settings_upstreams import UpstreamSetting
 from proxy.signature import Algorithm, authorization
 from proxy.upstreams import split_base
 from proxy.wire import Clock

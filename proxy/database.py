@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from proxy.errors import ConfigurationError, StorageUnavailable
@@ -27,6 +27,8 @@ Handler = Callable[[Connection, list[Any]], list[Any]]
 Clock = Callable[[], int]
 
 _BATCH = 512  # works in one commit at most
+_TRIES = 3  # of a work that met another writer
+_CONTENTION = "40"  # PostgreSQL's class of serialization failures and deadlocks
 _QUEUED = 20_000  # works that may wait before new ones are refused
 
 # What the durability of the promise rests on; asserted on the very connection that writes.
@@ -159,23 +161,30 @@ class Database:
                 return works, False
         return works, True
 
-    def _commit(self, works: list[_Work]) -> None:
+    def _commit(self, works: list[_Work], tries: int = _TRIES) -> None:
         try:
             results = self._run(works)
-        except Exception as error:  # noqa: BLE001  # the seam: one bad work must not take others along
-            self._settle_failed(works, error)
+        except Exception as error:  # noqa: BLE001  # the seam: one bad work takes no other along
+            self._failed(works, error, tries)
             return
         for work, result in zip(works, results, strict=True):
             _settle(work.future, result)
 
-    def _settle_failed(self, works: list[_Work], error: Exception) -> None:
-        if len(works) > 1:  # find the one at fault: each in a transaction of its own
+    def _failed(self, works: list[_Work], error: Exception, tries: int) -> None:
+        """Say that storage is away to all at once; look for any other fault one by one."""
+        if _is_away(error):
+            log.error("storage.failed", error=type(error).__name__, works=len(works))
             for work in works:
-                self._commit([work])
-            return
-        log.error("storage.failed", error=type(error).__name__)
-        unavailable = isinstance(error, SQLAlchemyError | OSError)
-        works[0].future.set_exception(StorageUnavailable() if unavailable else error)
+                work.future.set_exception(StorageUnavailable())
+        elif len(works) > 1:
+            for work in works:
+                self._commit([work], tries)
+        elif isinstance(error, DBAPIError) and tries > 1:  # another writer was in between
+            self._commit(works, tries - 1)
+        else:
+            log.error("storage.refused", error=type(error).__name__)
+            failed = isinstance(error, SQLAlchemyError)
+            works[0].future.set_exception(StorageUnavailable() if failed else error)
 
     def _run(self, works: list[_Work]) -> list[Any]:
         groups: dict[Handler, list[int]] = {}
@@ -230,6 +239,13 @@ class Database:
 def _reason(error: DBAPIError) -> str:
     """Return the first line of what the driver said; PostgreSQL's next ones quote values."""
     return str(error.orig).partition("\n")[0].strip()
+
+
+def _is_away(error: Exception) -> bool:
+    """True for what no other work in this batch would survive: locked, full, broken, gone."""
+    if isinstance(error, OperationalError):
+        return not str(getattr(error.orig, "sqlstate", None) or "").startswith(_CONTENTION)
+    return isinstance(error, OSError | InterfaceError)
 
 
 def _settle(future: "Future[Any]", result: Any) -> None:

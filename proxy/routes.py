@@ -8,7 +8,8 @@ from proxy.errors import ConfigurationError
 from proxy.leases import Lane
 from proxy.reload import Configuration
 from proxy.sender import Sender
-from proxy.settings import HmacSetting, OAuthSetting, Settings, UpstreamSetting
+from proxy.settings import Settings
+from proxy.settings_upstreams import HmacSetting, OAuthSetting, UpstreamSetting
 from proxy.worker import Routing
 
 

@@ -9,7 +9,7 @@ from proxy.credentials import Credentials
 from proxy.exchange import Answer, Lines, NoAnswer, Request
 from proxy.judge import judge, judge_silence
 from proxy.oauth import TokenFailed
-from proxy.settings import UpstreamSetting
+from proxy.settings_upstreams import UpstreamSetting
 from proxy.upstreams import UnsafeUrl, idempotency_key, is_id, url_for
 from proxy.wire import Clock
 

@@ -16,6 +16,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
+from prometheus_client import CollectorRegistry
 from waitress.server import create_server
 
 from proxy.app import Service, clock
@@ -108,8 +109,11 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
         service = self._service = Service(self._configuration, with_worker=self._with_worker)
         service.start()
         self._configuration.watch()
-        self._serve_private(service)
-        public: Flask = create_public(self._configuration, service.intake, service.signer, clock)
+        registry = CollectorRegistry()
+        self._serve_private(service, registry)
+        public: Flask = create_public(
+            self._configuration, service.intake, service.signer, clock, registry
+        )
         return public
 
     def reload_soon(self) -> None:
@@ -128,9 +132,9 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
         if service:
             service.stop()
 
-    def _serve_private(self, service: Service) -> None:
+    def _serve_private(self, service: Service, registry: CollectorRegistry) -> None:
         server = create_server(
-            create_private(self._configuration, service.ready, service.measure),
+            create_private(self._configuration, service.ready, service.measure, registry),
             sockets=[self._private_socket],
             threads=PRIVATE_THREADS,
             ident=None,

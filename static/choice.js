@@ -112,11 +112,8 @@
     }
   };
 
-  /** An id has to be unique, not secret; crypto.randomUUID is missing before Safari 15.4. */
-  const uuid = () =>
-    "00000000-0000-4000-8000-000000000000".replace(/0/g, () =>
-      ((Math.random() * 16) | 0).toString(16),
-    );
+  // crypto.randomUUID is missing before Safari 15.4; the address of a blob ends in such an id too.
+  const uuid = () => crypto.randomUUID?.() || URL.createObjectURL(new Blob()).slice(-36);
 
   /**
    * Store what the customer did, then send it; the same answer again is no news.

@@ -35,24 +35,29 @@ reporting                        choices register
 settings_tables                  secret
 oauth                            exchange judge upstreams wire
 settings_sources                 errors secret settings_tables
+settings_upstreams               secret settings_fields settings_tables upstreams
 store                            choices ledger register schema
+credentials                      errors exchange oauth secret settings_upstreams signature
+                                 upstreams wire
 intake                           choices database errors ledger privacy register schema store uses
 leases                           choices ledger pace privacy register reporting schema store
                                  upstreams
 settings                         errors secret settings_fields settings_refusals settings_sources
-                                 settings_tables upstreams
-credentials                      errors exchange oauth secret settings signature upstreams wire
+                                 settings_tables settings_upstreams
 keys                             errors settings
 outbox                           choices database leases ledger pace privacy register reporting
                                  schema store
 reload                           errors settings
+sender                           choices credentials exchange judge oauth settings_upstreams
+                                 upstreams wire
 control                          errors outbox
-sender                           choices credentials exchange judge oauth settings upstreams wire
 tokens                           choices claims errors keys settings
 worker                           choices errors leases outbox wakeup
-routes                           choices credentials errors leases reload sender settings worker
+routes                           choices credentials errors leases reload sender settings
+                                 settings_upstreams worker
 app                              control database errors intake ledger lock migrate outbox privacy
-                                 receipts register reload routes sender settings wakeup worker
+                                 receipts register reload routes sender settings
+                                 settings_upstreams wakeup worker
 serve                            app errors logs reload settings tokens web.private web.public
 __main__                         cli
 
@@ -61,14 +66,15 @@ web.answers                      choices errors register
 web.batches                      choices errors settings web.answers web.bodies web.callers
                                  web.calls web.messages web.parts
 web.bodies                       errors
-web.callers                      choices errors settings tokens web.terms
+web.callers                      choices errors settings settings_upstreams tokens web.terms
 web.calls                        errors settings strictjson web.bodies web.callers web.parts
+                                 web.terms
 web.cards
 web.choices                      choices errors web.answers web.bodies web.callers web.calls
                                  web.forms web.messages web.parts
 web.cors                         web.terms
 web.deadlines                    errors
-web.details                      errors settings upstreams web.cards web.fields
+web.details                      errors settings settings_upstreams upstreams web.cards web.fields
 web.fields                       choices errors upstreams web.cards
 web.forms                        errors
 web.guard                        errors web.cors web.deadlines web.ops web.problems web.terms
@@ -84,8 +90,8 @@ web.public                       assets intake receipts reload web.batches web.c
                                  web.deadlines web.guard web.limits web.offers web.ops web.parts
                                  web.scripts web.sessions web.terms
 web.scripts                      errors receipts
-web.sessions                     claims errors settings tokens web.answers web.bodies web.callers
-                                 web.calls web.details web.fields web.parts
+web.sessions                     claims errors settings settings_upstreams tokens web.answers
+                                 web.bodies web.callers web.calls web.details web.fields web.parts
 web.terms                        errors reload settings tokens
 
 cli                              cli.check cli.deliveries cli.demo cli.init cli.keys cli.migrate
@@ -158,16 +164,15 @@ click              cli demo
 cryptography       ledger privacy receipts
 flask              demo sandbox serve web
 flask_cors         web.cors
-flask_limiter      web.limits
 gunicorn           logs serve
 itsdangerous       tokens
 limits             web.limits
 os.environ         cli demo.children
 os.getenv
-prometheus_client  web
+prometheus_client  serve web
 psycopg
 pydantic           secret settings settings_fields settings_refusals settings_sources
-                   settings_tables
+                   settings_tables settings_upstreams
 pydantic_core      secret settings_refusals settings_tables
 pydantic_settings  settings settings_sources
 requests           demo exchange wire

@@ -32,8 +32,16 @@ class Children:
         self._folder = folder
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
-        """Start `optout-proxy` with *arguments*; its output goes to a file in the folder."""
+    def start(
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        orphaned: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        """Start `optout-proxy` with *arguments*; its output goes to a file in the folder.
+
+        It gets the signal *orphaned* if the demo dies without ending it.
+        """
         name = arguments[0]
         inherited = {key: text for key, text in os.environ.items() if not key.startswith("OPTOUT_")}
         with self._log(name).open("wb") as log:
@@ -44,7 +52,7 @@ class Children:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the demo, which then ends them in order
-                preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 -- no other thread runs
+                preexec_fn=_end_with(os.getpid(), orphaned),  # noqa: PLW1509 -- no other thread runs
             )
 
     def check(self) -> None:
@@ -88,17 +96,18 @@ class Children:
         return "\n".join(f"  {line}" for line in lines[-LAST_LINES:])
 
 
-def _end_with(parent: int) -> Callable[[], None] | None:
-    """Return what ties a new process to *parent*, so that it ends even after `kill -9` of that.
+def _end_with(parent: int, number: signal.Signals) -> Callable[[], None] | None:
+    """Return what ties a new process to *parent*: it gets a signal even after `kill -9` of that.
 
-    Elsewhere than on Linux there is no such tie, and only that one case leaves children behind.
+    It may get it several times, once for each thread of the parent that ends. Elsewhere than on
+    Linux there is no such tie, and only that one case leaves children behind.
     """
     if not sys.platform.startswith("linux"):
         return None
     library = ctypes.CDLL(None)  # loaded here: between fork and exec as little as possible
 
     def tie() -> None:
-        library.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        library.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
         if os.getppid() != parent:  # it died before the tie was there
             os._exit(1)
 

@@ -112,7 +112,11 @@ def _start(plan: config.Plan, children: Children, tamper: str | None) -> None:
     secrets = config.sandbox_environment(plan, tamper)
     public, private = (f"{config.HOST}:{port}" for port in (plan.proxy_port, plan.private_port))
     children.start("serve", "--config", str(plan.file), "--bind", public, "--admin-bind", private)
-    children.start("sandbox", "--port", str(plan.sandbox_port), environment=secrets)
+    children.start(
+        *("sandbox", "--port", str(plan.sandbox_port)),
+        environment=secrets,
+        orphaned=signal.SIGKILL,  # it has nothing to finish
+    )
 
 
 def _mint(plan: config.Plan) -> Mint:

@@ -8,7 +8,8 @@ import structlog
 
 from proxy.choices import Session
 from proxy.errors import Problem
-from proxy.settings import PartnerSetting, UpstreamSetting
+from proxy.settings import PartnerSetting
+from proxy.settings_upstreams import UpstreamSetting
 from proxy.tokens import admit
 from proxy.web.terms import Terms
 

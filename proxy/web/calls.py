@@ -9,6 +9,7 @@ from proxy.strictjson import loads
 from proxy.web import callers
 from proxy.web.bodies import SERVER_BYTES, Body
 from proxy.web.parts import Parts
+from proxy.web.terms import Terms
 
 
 def refuse_query(environ: dict[str, Any]) -> None:
@@ -31,11 +32,10 @@ def document(content: bytes, known: frozenset[str]) -> Mapping[str, object]:
 
 
 def opened(
-    parts: Parts, environ: dict[str, Any], body: Body, known: frozenset[str]
+    parts: Parts, terms: Terms, environ: dict[str, Any], body: Body, known: frozenset[str]
 ) -> tuple[PartnerSetting, Mapping[str, object]]:
     """Return who calls and what document it sends; the key is judged before any of it is read."""
     length = body.within(SERVER_BYTES)
-    terms = parts.terms()
     partner = callers.server(terms, environ)
     parts.limits.partner(terms, partner.name)
     refuse_query(environ)

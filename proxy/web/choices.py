@@ -47,5 +47,5 @@ def _from_page(parts: Parts, environ: dict[str, Any], body: Body) -> Message:
 
 
 def _from_server(parts: Parts, environ: dict[str, Any], body: Body) -> Message:
-    partner, given = calls.opened(parts, environ, body, messages.JSON_FIELDS)
+    partner, given = calls.opened(parts, parts.terms(), environ, body, messages.JSON_FIELDS)
     return messages.from_server(partner, given)

@@ -8,7 +8,8 @@ from datetime import date
 from typing import Any
 
 from proxy.errors import Problem
-from proxy.settings import PartnerSetting, UpstreamSetting
+from proxy.settings import PartnerSetting
+from proxy.settings_upstreams import UpstreamSetting
 from proxy.upstreams import CUSTOMER_FIELDS
 from proxy.web.cards import has_card_number
 from proxy.web.fields import LARGEST, refused

@@ -14,8 +14,9 @@ from flask import Blueprint, Response, request
 
 from proxy.claims import LONGEST_TTL, SHORTEST_TTL
 from proxy.errors import Problem
-from proxy.settings import PartnerSetting, UpstreamSetting
-from proxy.tokens import DEFAULT_TTL
+from proxy.settings import PartnerSetting
+from proxy.settings_upstreams import UpstreamSetting
+from proxy.tokens import DEFAULT_TTL, Keyring
 from proxy.web import answers, calls, details, fields
 from proxy.web.bodies import JSON, announced
 from proxy.web.callers import server_key
@@ -46,11 +47,13 @@ def blueprint(parts: Parts) -> Blueprint:
     @sessions.post("/v1/sessions")
     def create() -> Response:
         environ = request.environ
-        partner, given = calls.opened(parts, environ, announced(environ, _MEDIA), _FIELDS)
+        terms = parts.terms()
+        body = announced(environ, _MEDIA)
+        partner, given = calls.opened(parts, terms, environ, body, _FIELDS)
         wanted = _wanted(partner, given)
         issued_at, jti = _issued(parts, environ, wanted, given)
         _make_known(parts, wanted)
-        return answers.as_json(_minted(parts, wanted, issued_at, jti), 201)
+        return answers.as_json(_minted(terms.keyring, wanted, issued_at, jti), 201)
 
     return sessions
 
@@ -106,10 +109,10 @@ def _make_known(parts: Parts, wanted: _Wanted) -> None:
     )
 
 
-def _minted(parts: Parts, wanted: _Wanted, issued_at_ms: int, jti: str) -> dict[str, str]:
+def _minted(keyring: Keyring, wanted: _Wanted, issued_at_ms: int, jti: str) -> dict[str, str]:
     issued_at = issued_at_ms // 1000
     try:
-        token = parts.terms().keyring.mint(
+        token = keyring.mint(
             wanted.partner.name,
             offer=wanted.offer,
             origin=wanted.origin,

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 SCRIPT = Path(__file__).resolve().parents[2] / "static" / "choice.min.js"
 PATIENCE = 15.0  # seconds until something that should arrive is missing
-QUIET = 0.4  # seconds after which nothing more is expected
+QUIET = 0.25  # seconds after which nothing more is expected
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class Proxy:
 
     def __init__(self) -> None:
         self.received: list[Received] = []
+        self.fetched: list[str] = []  # paths of scripts
         self.answers: list[Answer] = []  # for the next requests; then 202
         self._over = threading.Event()
         self._server = Server(self._handle)
@@ -97,6 +98,7 @@ class Proxy:
 
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         if request.command == "GET":
+            self.fetched.append(request.path)
             _reply(request, 200, SCRIPT.read_bytes(), {"Content-Type": "text/javascript"})
             return
         length = int(request.headers["Content-Length"] or 0)

@@ -3,7 +3,7 @@
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser.conftest import BUTTONS, Stage
+from tests.browser.stage import BUTTONS, Stage
 
 pytestmark = pytest.mark.browser
 

@@ -105,6 +105,29 @@ def test_a_locked_file_is_unavailable_and_heals(tmp_path: Path, clock: Clock) ->
     database.stop()
 
 
+def test_a_locked_file_refuses_everybody_at_once(tmp_path: Path, clock: Clock) -> None:
+    """What queued up behind one wait does not wait once more each."""
+    database = Database(f"sqlite:///{tmp_path / 'optout.db'}", clock)
+    migrate.upgrade(database)
+    database.start()
+    other = sqlite3.connect(tmp_path / "optout.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    attempts: list[int] = []
+
+    def count(connection: Connection, names: list[str]) -> list[int]:
+        attempts.append(len(names))
+        return _insert_all(connection, names)
+
+    futures = [database.submit(count, f"name-{number}") for number in range(20)]
+    refusals = [future.exception() for future in futures]
+    other.execute("ROLLBACK")
+    other.close()
+    database.stop()
+
+    assert all(isinstance(refusal, StorageUnavailable) for refusal in refusals)
+    assert attempts == []  # BEGIN itself was refused, twice at most
+
+
 def test_a_reader_can_not_write(tmp_path: Path, clock: Clock) -> None:
     """Only the writer's connection changes anything."""
     database = Database(f"sqlite:///{tmp_path / 'optout.db'}", clock)

@@ -36,12 +36,10 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def children_of(process: subprocess.Popen[str]) -> list[int]:
-    """Return the process ids of *process*'s children."""
-    return [
-        int(pid)
-        for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    ]
+def children_of(pid: int) -> list[int]:
+    """Return the process ids of *pid*'s children, and of theirs."""
+    words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [each for word in words for each in (int(word), *children_of(int(word)))]
 
 
 def ends(pid: int) -> bool:
@@ -98,12 +96,12 @@ def test_nothing_is_left(
     running: subprocess.Popen[str], tmp_path: Path, number: signal.Signals
 ) -> None:
     """Told to stop, it ends its children, removes its folder and exits 0."""
-    children = children_of(running)
+    children = children_of(running.pid)
 
     running.send_signal(number)
 
     assert running.wait(PATIENCE) == 0
-    assert len(children) == 2
+    assert len(children) == 3  # the sandbox, and two of `serve`
     assert all(ends(child) for child in children)
     assert list(tmp_path.iterdir()) == []
 
@@ -111,16 +109,16 @@ def test_nothing_is_left(
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems have no such tie")
 def test_no_child_outlives_a_killed_demo(running: subprocess.Popen[str]) -> None:
     """Even after `kill -9` of the demo, its children end."""
-    children = children_of(running)
+    children = children_of(running.pid)
 
     running.kill()
 
-    assert len(children) == 2
+    assert len(children) == 3  # the sandbox, and two of `serve`
     assert all(ends(child) for child in children)
 
 
 def test_a_dead_child_is_reported(running: subprocess.Popen[str]) -> None:
     """When a part ends by itself, the demo ends too: it can show nothing any more."""
-    os.kill(children_of(running)[0], signal.SIGKILL)
+    os.kill(children_of(running.pid)[0], signal.SIGKILL)
 
     assert running.wait(PATIENCE) == 1

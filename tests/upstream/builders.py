@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from proxy.choices import Delivery
 from proxy.secret import Secret
-from proxy.settings import HmacSetting, OAuthSetting, UpstreamSetting
+from proxy.settings_upstreams import HmacSetting, OAuthSetting, UpstreamSetting
 from proxy.upstreams import APIS
 
 KEY = secrets.token_hex(16)

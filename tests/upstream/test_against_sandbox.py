@@ -8,7 +8,7 @@ from proxy.choices import Kind
 from proxy.credentials import credentials_for
 from proxy.sandbox.serve import Sandbox
 from proxy.sender import Sender
-from proxy.settings import UpstreamSetting
+from proxy.settings_upstreams import UpstreamSetting
 from proxy.upstreams import APIS, body_for
 from tests.upstream.builders import a_delivery, an_upstream
 

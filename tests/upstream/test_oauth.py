@@ -10,7 +10,7 @@ import pytest
 from proxy.choices import Kind, Outcome
 from proxy.credentials import Credentials, credentials_for
 from proxy.sender import Sender
-from proxy.settings import UpstreamSetting
+from proxy.settings_upstreams import UpstreamSetting
 from tests.upstream.builders import KEY, PASSWORD, Clock, a_delivery, an_upstream
 from tests.upstream.raw_server import RawServer, reply
 from tests.upstream.token_server import TokenServer, grant
