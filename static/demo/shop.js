@@ -7,9 +7,14 @@
   const SOON = 150; // ms between two questions while something is on its way
   const LATER = 1500;
 
-  /** @typedef {{method: string, path: string, scheme: string, verified: boolean, why_not: string, idempotency_key: string, status: number}} Received */
-  /** @typedef {{choice: string, report: string, purchased: boolean, order: string | null, conflict: boolean}} OfferRecord */
-  /** @typedef {{tone: string, sentence: string, stations: Record<string, string>, record: OfferRecord | null, received: Received[]}} Travels */
+  /**
+   * @typedef {{method: string, path: string, scheme: string, verified: boolean, why_not: string,
+   *   idempotency_key: string, status: number}} Received
+   * @typedef {{choice: string, report: string, purchased: boolean, order: string | null,
+   *   conflict: boolean}} OfferRecord
+   * @typedef {{tone: string, sentence: string, stations: Record<string, string>,
+   *   record: OfferRecord | null, received: Received[]}} Travels
+   */
 
   const euros = (/** @type {number} */ cents) => `€\u00a0${(cents / 100).toFixed(2)}`;
 

@@ -6,9 +6,11 @@ from tests.browser.stage import BUTTONS, Stage
 from tests.browser.stand_in import Answer
 
 pytestmark = pytest.mark.browser
-COLLECT = """<script>window.told = []
-    for (const type of 'recorded sent retry rejected expired error'.split(' '))
-      addEventListener('choice:' + type, ({ detail }) => told.push([type, detail.status, detail.choice]))
+COLLECT = """<script>
+  window.told = [];
+  for (const type of 'recorded sent retry rejected expired error'.split(' '))
+    addEventListener('choice:' + type, ({ detail: { status, choice } }) =>
+      told.push([type, status, choice]));
 </script>"""
 
 
@@ -174,7 +176,8 @@ def test_two_tabs_do_not_pile_up(stage: Stage) -> None:
 
 DENIED = """<script>Object.defineProperty(window, 'localStorage',
     { get() { throw new DOMException('denied', 'SecurityError') } })</script>"""
-FULL = "<script>for (let n = 2**22; n > 1; n /= 2) try { localStorage[n] = 'x'.repeat(n) } catch {}</script>"
+FULL = """<script>for (let n = 2**22; n > 1; n /= 2)
+    try { localStorage[n] = 'x'.repeat(n) } catch {}</script>"""
 
 
 @pytest.mark.parametrize("before", [DENIED, FULL], ids=["denied", "full"])
