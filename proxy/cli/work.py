@@ -1,7 +1,6 @@
 """`optout-proxy work`: the delivery worker alone."""
 
 import signal
-import threading
 from pathlib import Path
 
 import click
@@ -9,6 +8,8 @@ import click
 from proxy import logs
 from proxy.app import Service
 from proxy.cli.options import config_option, configuration_of, in_plain_words
+
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
 @click.command("work")
@@ -21,16 +22,10 @@ def command(config: Path | None, senders: int | None) -> None:
     logs.configure(configuration.current.log_level)
     service = Service(configuration)
     service.rehearse()
+    # Waited for, not handled: a handler must not wait, and could meet itself.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     service.start()
     configuration.watch()
-    asked = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
-    signal.signal(signal.SIGHUP, lambda *_: _reload(configuration.reload))
-    asked.wait()
+    while signal.sigwait(_SIGNALS) == signal.SIGHUP:
+        configuration.reload()
     service.stop()
-
-
-def _reload(reload: object) -> None:
-    """Look at the settings in a thread: a signal handler must not wait."""
-    threading.Thread(target=reload, daemon=True).start()  # type: ignore[arg-type]

@@ -120,9 +120,8 @@ class Sandbox:
 
 def run(options: SandboxOptions, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; print one line with the URL when ready. Main thread only."""
-    stop = Event()
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # waited for: a handler could meet itself
     with Sandbox(options).start(host, port) as sandbox:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
         print(f"sandbox ready: {sandbox.url}", flush=True)  # noqa: T201  # the promised line
-        stop.wait()
+        signal.sigwait(ends)
