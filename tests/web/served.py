@@ -31,6 +31,7 @@ class Child(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "forwarded_allow_ips": "",
             "control_socket_disable": True,
             "limit_request_fields": 64,
+            "graceful_timeout": 2,  # tests leave half-sent requests behind
         }
         for name, value in options.items():
             self.cfg.set(name, value)

@@ -153,7 +153,6 @@ def test_a_counter_can_be_asked_and_forgotten() -> None:
 
 def test_limits_that_can_not_be_counted_stop_nobody(deployment: Deployment) -> None:
     """A decline is worth more than a count: while Redis is away, calls pass."""
-    pytest.importorskip("redis")
     deployment.change(token="1/minute")
     terms = InForce(deployment.configuration)()
     limits = Limits("redis://127.0.0.1:1/0", deployment.clock)
