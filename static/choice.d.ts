@@ -75,7 +75,7 @@ export interface ChoiceEvents {
   /** Given up, unacknowledged, after seven days. */
   "choice:expired": CustomEvent<Told>;
   /** Something in the snippet or in the page's use of it went wrong. */
-  "choice:error": CustomEvent<{ error: unknown }>;
+  "choice:error": CustomEvent<unknown>;
 }
 
 declare global {

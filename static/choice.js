@@ -51,7 +51,7 @@
   // null in a module, whose page says `offerChoice("session", …)` instead
   const tag = /** @type {HTMLScriptElement | null} */ (document.currentScript);
   /** @type {Settings} */
-  const settings = tag ? { endpoint: tag.src.split("/", 3).join("/"), ...tag.dataset } : {};
+  const settings = { endpoint: tag?.src.split("/", 3).join("/"), ...tag?.dataset };
   /** The newest token that this page has for each offer. @type {Settings} */
   const tokens = {};
   let paused = false;
@@ -76,7 +76,7 @@
       try {
         return work(...args);
       } catch (error) {
-        tell("error", { error });
+        tell("error", error);
       }
     };
 
@@ -122,7 +122,8 @@
   const say = (choice, { offer = settings.offer, token, order } = {}) => {
     if (!offer) throw "no offer";
     tokens[offer] = token = token || tokens[offer] || settings.token;
-    const [field, value] = choice == "purchased" ? [choice, 1] : ["choice", choice];
+    const field = choice == "purchased" ? choice : "choice";
+    const value = choice == field ? 1 : choice;
     const key = PREFIX + field + offer;
     const old = /** @type {any} */ (read(key));
     const news =
@@ -149,14 +150,18 @@
   const flush = (force = false, leaving = false) => {
     clearTimeout(timer);
     if (paused) return;
-    const waits = Object.keys(store).map((key) => deliver(key, force, leaving) || Infinity);
-    const wait = Math.min(...waits);
+    let wait = Infinity;
+    // Guarded one by one: a spoiled record holds up no other.
+    for (const key in store) wait = Math.min(wait, guard(deliver)(key, force, leaving) || wait);
     // Not at the same moment as the other tabs: the first one takes the lease.
-    if (wait < Infinity) timer = setTimeout(flush, wait + Math.random() * 1e3);
+    if (wait < Infinity) timer = setTimeout(flush, wait + Math.random() * 300);
   };
 
-  /** Make one attempt if it is time for it; return the ms until the next look. */
-  const deliver = guard((/** @type {string} */ key, /** @type {boolean} */ force, /** @type {boolean} */ leaving) => {
+  /**
+   * Make one attempt if it is time for it; return the ms until the next look.
+   * @param {string} key @param {boolean} force @param {boolean} leaving
+   */
+  const deliver = (key, force, leaving) => {
     const entry = key.startsWith(PREFIX) && read(key);
     if (!entry) return;
     const { form } = entry;
@@ -175,7 +180,7 @@
     if (wait > 0) {
       if (leaving && !entry.due) {
         // It outlives the page, but nobody will read the answer: the next page asks again soon.
-        entry.held = now + SHORT_LEASE;
+        entry.held = now + Math.min(wait, SHORT_LEASE);
         write(key, entry);
       }
       return wait;
@@ -187,7 +192,7 @@
     write(key, entry);
     post(key, form, leaving);
     return lease;
-  });
+  };
 
   /** @param {string} key @param {Form} form @param {boolean} leaving */
   const post = (key, form, leaving) => {
@@ -195,15 +200,12 @@
     // A form needs no preflight, for which a closing page would not wait.
     const body = new URLSearchParams(/** @type {any} */ (form));
     // Async, so that what a patched fetch throws is a failed attempt too.
-    const send = async () => {
-      if (leaving && !KEEPALIVE) throw 0;
-      return fetch(url, { method: "POST", body, keepalive: true, credentials: "omit" });
-    };
-    send().then(
-      (answer) => settle(key, form.id, answer),
-      // A beacon is the last resort: it can not tell whether it arrived.
-      () => (leaving ? navigator.sendBeacon?.(url, body) : settle(key, form.id, {})),
-    );
+    const send = async () =>
+      fetch(url, { method: "POST", body, keepalive: true, credentials: "omit" });
+    // A beacon is the last resort: it can not tell whether it arrived.
+    const failed = () => (leaving ? navigator.sendBeacon?.(url, body) : settle(key, form.id, {}));
+    if (leaving && !KEEPALIVE) failed();
+    else send().then((answer) => settle(key, form.id, answer), failed);
   };
 
   /**
@@ -219,9 +221,9 @@
     entry.held = Date.now() + Math.min(asked, LONGEST_WAIT);
     entry.due = entry.held + Math.min(Math.random() * 1e3 * 2 ** form.tries, LONGEST_WAIT);
     if (over) entry.done = status;
+    // A token that is too old gets no better: wait for another one, unless it has come meanwhile.
+    if (status == 401 && tokens[form.offer] == form.token) delete tokens[form.offer];
     if (over || status == 401) delete form.token;
-    // A token that is too old gets no better: wait for a page that has another one.
-    if (status == 401) delete tokens[form.offer];
     write(key, entry);
     tell(ok ? "sent" : over ? "rejected" : "retry", view(entry, status));
     flush();
@@ -234,15 +236,13 @@
 
   /**
    * What the markup around a node says: the nearest answer, the nearest offer and its token.
-   * @param {any} node
+   * @param {any} node @returns {any} choice, element, offer and token, as far as there are any
    */
   const around = (node) => {
-    const nodes = [...(node.labels || []), node];
+    if (!node) return {};
     // Through slots and open shadow roots, which closest() does not leave.
-    while ((node = node.assignedSlot || node.parentNode || node.host)) nodes.unshift(node);
-    /** @type {any} */
-    const found = {};
-    for (const element of nodes) {
+    const found = around(node.assignedSlot || node.parentNode || node.host);
+    for (const element of [...(node.labels || []), node]) {
       const { choice: said, offer, token } = element.dataset || {};
       const choice = ANSWERS.find(
         (word) => word == said || (settings[word] && element.matches?.(settings[word])),
@@ -252,7 +252,7 @@
     return found;
   };
 
-  /** Take the answer of a radio, checkbox or option, if that is what is set. @param {any} control */
+  /** Take the answer of a radio, checkbox or option, if it is the one set. @param {any} control */
   const take = (control) => {
     const found = around(control);
     if (found.choice && !pressed[found.offer] && control.matches(":checked"))
@@ -294,10 +294,11 @@
         ? {
             ...signal,
             onSet(/** @type {unknown} */ answer) {
-              Promise.resolve(/** @type {any} */ (answer))
+              Promise.resolve(/** @type {any} */ (answer)).then(
                 // An answer without an id throws, and changes nothing.
-                .then(({ id, provider_reference: old }) => session({ offer: (id || old).trim() }))
-                .catch(() => {});
+                guard(({ id, provider_reference: old }) => session({ offer: (id || old).trim() })),
+                () => {},
+              );
               return signal.onSet?.(answer);
             },
           }
@@ -358,6 +359,6 @@
   });
 
   // A page that is rendered ahead may never be seen.
-  if (page.document.prerendering) on("prerenderingchange", start);
+  if (/** @type {any} */ (document).prerendering) on("prerenderingchange", start);
   else start();
 })();

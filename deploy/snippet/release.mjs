@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 
 const root = new URL("../../", import.meta.url);
 const list = new URL("static/s/released.json", root);
-const [, version] = readFileSync(new URL("proxy/__init__.py", root), "utf8").match(/__version__ = "(.+)"/);
+const about = readFileSync(new URL("proxy/__init__.py", root), "utf8");
+const [, version] = about.match(/__version__ = "(.+)"/);
 const target = new URL(`static/s/${version}/choice.js`, root);
 
 const content = readFileSync(new URL("static/choice.min.js", root));

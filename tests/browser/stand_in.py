@@ -114,13 +114,17 @@ class Proxy:
 
     @property
     def said(self) -> list[dict[str, str]]:
-        """The forms that arrived, but for those which say that an offer was shown."""
+        """The forms that arrived, in the order of the page's clock.
+
+        Those which only say that an offer was shown are left out.
+        """
         forms = [received.form for received in self.received]
-        return [form for form in forms if form.get("choice") != "undecided"]
+        answers = [form for form in forms if form.get("choice") != "undecided"]
+        return sorted(answers, key=lambda form: int(form["seq"]))
 
     @property
     def choices(self) -> list[str]:
-        """The answers that arrived, in order."""
+        """The answers among them."""
         return [form["choice"] for form in self.said if "choice" in form]
 
     def wait_for(self, count: int = 1) -> list[dict[str, str]]:

@@ -51,9 +51,10 @@ def test_the_last_answer_has_the_highest_seq(stage: Stage) -> None:
     stage.click("#no")
     stage.click("#yes")
 
-    said = stage.proxy.wait_for(2)
-    assert max(said, key=lambda form: int(form["seq"]))["choice"] == "accepted"
-    assert len({form["id"] for form in said}) == 2
+    first, last = stage.proxy.wait_for(2)
+    assert last["choice"] == "accepted"
+    assert int(first["seq"]) < int(last["seq"])
+    assert first["id"] != last["id"]
 
 
 def test_a_label_and_its_radio_are_one_answer(stage: Stage) -> None:
@@ -122,7 +123,7 @@ def test_a_button_beats_what_the_form_still_holds(stage: Stage) -> None:
     stage.click("#skip")
 
     said = stage.proxy.wait_until(lambda: "declined" in stage.proxy.choices)
-    assert max(said, key=lambda form: int(form["seq"]))["choice"] == "declined"
+    assert said[-1]["choice"] == "declined"
 
 
 def test_an_option_of_a_select_is_an_answer(stage: Stage) -> None:
@@ -142,8 +143,7 @@ def test_a_checkbox_answers_when_it_is_ticked(stage: Stage) -> None:
 
     stage.click("label", times=2)
 
-    assert stage.proxy.choices == ["accepted"] or stage.proxy.wait_for()
-    assert stage.proxy.choices == ["accepted"]
+    assert [form["choice"] for form in stage.proxy.wait_for()] == ["accepted"]
 
 
 def test_the_keyboard_answers(stage: Stage) -> None:

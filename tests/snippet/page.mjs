@@ -1,4 +1,4 @@
-/** A page without a browser: a clock, a storage, a network and events that a test holds in its hands. */
+/** A page without a browser: a clock, a storage, a network and events in the hands of a test. */
 import { readFileSync } from "node:fs";
 import { createContext, Script } from "node:vm";
 
@@ -154,8 +154,5 @@ class Page {
 /** Wait until every promise that can settle has. */
 export const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-/** localStorage as browsers have it: the keys are own properties, the methods are not. */
-const storageOf = (storage) => {
-  if (typeof storage == "function") return storage();
-  return storage;
-};
+/** A storage, or a function that throws as the getter of a denied one does. */
+const storageOf = (storage) => (typeof storage == "function" ? storage() : storage);

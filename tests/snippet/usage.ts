@@ -8,7 +8,7 @@ window.offerChoice("purchased", { order: "ORDER-1" });
 offerChoice("pause");
 const told: Told | undefined = offerChoice("status");
 window.addEventListener("choice:retry", ({ detail }) => detail.tries + (detail.status ?? 0));
-window.addEventListener("choice:error", ({ detail }) => console.warn(detail.error));
+window.addEventListener("choice:error", ({ detail }) => console.warn(detail));
 
 // @ts-expect-error the word is "declined"
 offerChoice("decline");
