@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -20,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from proxy import migrate
-from proxy.choices import Delivery, Outcome
+from proxy.choices import Delivery
 from proxy.database import Database
 from proxy.intake import Intake
 from proxy.ledger import Ledger
@@ -45,6 +46,11 @@ OUTCOMES = {
     "refused": REFUSED,
 }
 LEASE = 30_000
+SAYINGS = st.tuples(
+    st.sampled_from(["declined", "accepted", "undecided"]),
+    st.integers(-2, 2),
+    st.sampled_from(["a", "b"]),
+)
 
 
 @dataclass
@@ -144,6 +150,8 @@ class Model:
 class RegisterMachine(RuleBasedStateMachine):
     """One offer, two writers, one worker, and time."""
 
+    model_type: type[Model] = Model
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
@@ -159,7 +167,6 @@ class RegisterMachine(RuleBasedStateMachine):
             intake=Intake(database, ledger, lambda _, upstream: POLICIES[upstream]),
             outbox=Outbox(database, ledger, lambda: 0.0),
         )
-        self.flying: Delivery | None = None
         self.bodies: dict[int, set[str]] = {}
         self.ended: set[int] = set()  # epochs with a definite delivery
 
@@ -172,16 +179,16 @@ class RegisterMachine(RuleBasedStateMachine):
     def begin(self, upstream: str) -> None:
         """Choose when this insurer wants to hear of a decline."""
         self.upstream = upstream
-        self.model = Model(on_purchase=upstream == "purchase")
+        self.model = self.model_type(on_purchase=upstream == "purchase")
         self.say("undecided", 0, "a")
 
-    @rule(
-        choice=st.sampled_from(["declined", "accepted", "undecided"]),
-        distance=st.integers(-2, 2),
-        writer=st.sampled_from(["a", "b"]),
-    )
-    def say(self, choice: str, distance: int, writer: str) -> None:
+    @rule(saying=SAYINGS)
+    def hear(self, saying: tuple[str, int, str]) -> None:
         """A choice arrives: newer, older or equal, from one of two writers."""
+        self.say(*saying)
+
+    def say(self, choice: str, distance: int, writer: str) -> None:
+        """Tell a choice to the register and to the model."""
         seq = max(1, (self.model.seq or START) + distance)
         message = a_message(choice=choice, seq=seq, writer=writer, upstream=self.upstream)
         self.register.intake.record(message)
@@ -197,42 +204,39 @@ class RegisterMachine(RuleBasedStateMachine):
         self.register.intake.record(message)
         self.model.buy(seq)
 
-    @precondition(lambda self: self.flying is None)
-    @rule()
-    def claim(self) -> None:
-        """A worker looks for work: it gets the row exactly if it is due and still declined."""
+    @rule(meanwhile=st.lists(SAYINGS, max_size=2), end=st.sampled_from([*OUTCOMES, "vanished"]))
+    def attempt(self, meanwhile: list[tuple[str, int, str]], end: str) -> None:
+        """A worker looks for work, the customer goes on choosing, the attempt ends."""
         self.clock.pass_ms(15 * 60 * 1000)
         deliveries = self.register.claim(lease_ms=LEASE).deliveries
         assert len(deliveries) == (self.model.report == "due")
         for delivery in deliveries:
-            assert self.model.choice == "declined"
-            assert delivery.epoch not in self.ended
-            self.bodies.setdefault(delivery.epoch, set()).add(delivery.body)
-            self.flying = delivery
-            self.model.report = "sending"
+            self.begin_sending(delivery)
+            for saying in meanwhile:
+                self.say(*saying)
+                self.agrees()
+            self.end(delivery, end)
 
-    @precondition(lambda self: self.flying is not None)
-    @rule(outcome=st.sampled_from(sorted(OUTCOMES)))
-    def finish(self, outcome: str) -> None:
-        """The attempt ends."""
-        assert self.flying is not None
-        ended: Outcome = OUTCOMES[outcome]
-        assert self.register.outbox.finish(self.flying, self.register.bucket, ended)
-        if outcome == "delivered":
-            self.ended.add(self.flying.epoch)
-        self.flying = None
-        self.model.end(outcome)
+    def begin_sending(self, delivery: Delivery) -> None:
+        """A row is claimed exactly if it is due and still declined."""
+        assert self.model.choice == "declined"
+        assert delivery.epoch not in self.ended
+        self.bodies.setdefault(delivery.epoch, set()).add(delivery.body)
+        self.model.report = "sending"
 
-    @precondition(lambda self: self.flying is not None)
-    @rule()
-    def lapse(self) -> None:
-        """The worker vanishes; its late result is refused."""
-        assert self.flying is not None
-        self.clock.pass_ms(LEASE + 1)
-        self.register.outbox.tick()
-        assert not self.register.outbox.finish(self.flying, self.register.bucket, DELIVERED)
-        self.flying = None
-        self.model.end("unknown")
+    def end(self, delivery: Delivery, end: str) -> None:
+        """The attempt ends; a worker that vanished is not heard any more."""
+        finish = self.register.outbox.finish
+        if end == "vanished":
+            self.clock.pass_ms(LEASE + 1)
+            self.register.outbox.tick()
+            assert not finish(delivery, self.register.bucket, DELIVERED)
+            self.model.end("unknown")
+            return
+        assert finish(delivery, self.register.bucket, OUTCOMES[end])
+        if end == "delivered":
+            self.ended.add(delivery.epoch)
+        self.model.end(end)
 
     @precondition(lambda self: self.model.report == "held")
     @rule()
@@ -271,14 +275,63 @@ class RegisterMachine(RuleBasedStateMachine):
         assert not (model.report == "cancelled" and model.choice == "declined")
 
 
-def test_the_register_walks_the_table() -> None:
-    """Whatever is said, sent, lost and waited for, the register is where the design says."""
+def walk(machine: type[RegisterMachine], **more: Any) -> None:
+    """Let *machine* walk; raise what it finds."""
     run_state_machine_as_test(
-        RegisterMachine,
+        machine,
         settings=settings(
-            max_examples=60,
+            max_examples=100,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
+            **more,
         ),
     )
+
+
+def test_the_register_walks_the_table() -> None:
+    """Whatever is said, sent, lost and waited for, the register is where the design says."""
+    walk(RegisterMachine)
+
+
+class DropsOtherWriters(Model):
+    """A design in which only seq counts."""
+
+    def _wins(self, choice: str, seq: int, writer: str) -> bool:
+        return super()._wins(choice, seq, self.writer or writer)
+
+
+class SendsWhatWasWithdrawn(Model):
+    """A design in which a failed send is tried again, whatever the customer says now."""
+
+    def end(self, outcome: str) -> None:
+        """An attempt ends, and nobody looks at the choice."""
+        choice, self.choice = self.choice, "declined"
+        super().end(outcome)
+        self.choice = choice
+
+
+class KeepsItsKey(Model):
+    """A design in which a new decline goes out under the key of the cancelled one."""
+
+    def renew(self) -> None:
+        """Begin nothing new."""
+
+
+class ForgetsConflicts(Model):
+    """A design in which an acceptance after the report is nobody's business."""
+
+    def _accepted(self) -> None:
+        super()._accepted()
+        self.conflicts.clear()
+
+
+@pytest.mark.parametrize(
+    "wrong", [DropsOtherWriters, SendsWhatWasWithdrawn, KeepsItsKey, ForgetsConflicts]
+)
+def test_the_walk_finds_another_design(wrong: type[Model]) -> None:
+    """The machine has teeth: a register that behaved otherwise would be found."""
+    machine = type("Machine", (RegisterMachine,), {"model_type": wrong})
+
+    with pytest.raises(AssertionError):
+        walk(machine, phases=[Phase.generate], derandomize=True, database=None)
