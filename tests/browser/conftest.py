@@ -1,6 +1,7 @@
 """One browser for all rows; a shop, a proxy and a window of its own for each."""
 
 import secrets
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -25,11 +26,13 @@ FLAGS = (
 
 @pytest.fixture(scope="session")
 def chrome() -> Iterator[webdriver.Chrome]:
-    """A headless Chromium."""
+    """A headless Chromium, with the driver that was installed beside it."""
     options = webdriver.ChromeOptions()
+    browsers = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    options.binary_location = next(filter(None, browsers), "chromium")
     for flag in FLAGS:
         options.add_argument(flag)
-    with webdriver.Chrome(options=options, service=Service()) as driver:
+    with webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver"))) as driver:
         yield driver
 
 

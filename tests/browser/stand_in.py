@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 SCRIPT = Path(__file__).resolve().parents[2] / "static" / "choice.min.js"
 PATIENCE = 15.0  # seconds until something that should arrive is missing
-QUIET = 0.25  # seconds after which nothing more is expected
+QUIET = 0.2  # seconds after which nothing more is expected
 
 
 @dataclass(frozen=True)
