@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from math import inf
-from ssl import SSLEOFError
+from ssl import SSLEOFError, SSLSyscallError, SSLZeroReturnError
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, RequestException, Response, Session
@@ -197,10 +197,14 @@ def _is_clean(response: Response) -> bool:
     return True
 
 
+# A close may reach us as an end of file, as a reset, or between two records.
+_BROKEN_OFF = (SSLEOFError, SSLZeroReturnError, SSLSyscallError, ConnectionError)
+
+
 def _is_broken_off(error: BaseException | None) -> bool:
     """Return whether a handshake ended by a closed connection, which proves nothing about trust."""
     while error is not None:
-        if isinstance(error, SSLEOFError):
+        if isinstance(error, _BROKEN_OFF):
             return True
         error = error.__cause__ or error.__context__
     return False

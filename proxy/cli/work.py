@@ -23,9 +23,12 @@ def command(config: Path | None, senders: int | None) -> None:
     service = Service(configuration)
     service.rehearse()
     # Waited for, not handled: a handler must not wait, and could meet itself.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    service.start()
-    configuration.watch()
-    while signal.sigwait(_SIGNALS) == signal.SIGHUP:
-        configuration.reload()
-    service.stop()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        service.start()
+        configuration.watch()
+        while signal.sigwait(_SIGNALS) == signal.SIGHUP:
+            configuration.reload()
+        service.stop()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -121,7 +121,11 @@ class Sandbox:
 def run(options: SandboxOptions, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; print one line with the URL when ready. Main thread only."""
     ends = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # waited for: a handler could meet itself
-    with Sandbox(options).start(host, port) as sandbox:
-        print(f"sandbox ready: {sandbox.url}", flush=True)  # noqa: T201  # the promised line
-        signal.sigwait(ends)
+    # Waited for, not handled: a handler could meet itself. Children must not inherit the mask.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    try:
+        with Sandbox(options).start(host, port) as sandbox:
+            print(f"sandbox ready: {sandbox.url}", flush=True)  # noqa: T201  # the promised line
+            signal.sigwait(ends)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from proxy.cli.sandbox import command
 from proxy.errors import ConfigurationError
 from proxy.sandbox.options import SandboxOptions
-from proxy.sandbox.serve import Sandbox
+from proxy.sandbox.serve import Sandbox, run
 from tests.sandbox.caller import Caller, calling
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,3 +183,12 @@ def test_command_says_that_a_port_is_taken() -> None:
 
     assert isinstance(result.exception, ConfigurationError)
     assert "choose another --port" in str(result.exception)
+
+
+def test_the_command_leaves_the_signals_as_it_found_them() -> None:
+    """A blocked SIGTERM would be inherited: no child of this process could be stopped."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        run(SandboxOptions(), "127.0.0.1", taken.getsockname()[1])
+
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
