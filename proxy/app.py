@@ -1,11 +1,11 @@
 """The only place where the parts meet: settings in, a running service out."""
 
-import time
 from pathlib import Path
 
 import structlog
 
 from proxy import migrate
+from proxy.clocks import Steady, wall
 from proxy.control import Control, socket_path
 from proxy.database import Database
 from proxy.errors import ConfigurationError, StorageUnavailable
@@ -25,11 +25,6 @@ from proxy.wakeup import Wakeup
 from proxy.worker import Limits, Worker
 
 log = structlog.get_logger()
-
-
-def clock() -> int:
-    """Return Unix milliseconds by this machine's clock."""
-    return time.time_ns() // 1_000_000
 
 
 def policy_of(upstream: UpstreamSetting) -> Policy:
@@ -53,7 +48,7 @@ class Service:
     def __init__(self, configuration: Configuration, *, with_worker: bool = True) -> None:
         settings = configuration.current
         self.configuration = configuration
-        self.database = Database(settings.database, clock)
+        self.database = Database(settings.database, Steady())
         self.lock = FileLock(Path(self.database.url.database or "")) if self._embedded else None
         audit_key, _ = load_audit_key(settings.audit_key_file)
         signing_key, _ = load_signing_key(settings.signing_key_file)
@@ -150,7 +145,7 @@ def _customer_keys(configuration: Configuration) -> CustomerKeys | None:
     if folder is None:
         return None
     keys = CustomerKeys(folder)
-    keys.destroy_old(clock())
+    keys.destroy_old(wall())
     return keys
 
 

@@ -24,7 +24,8 @@ _LONGEST = 1 << 20
 
 def socket_path(database: Path) -> Path:
     """Return where the `serve` of *database* listens for commands."""
-    return database.with_name(database.name + ".sock")
+    real = database.resolve()
+    return real.with_name(real.name + ".sock")
 
 
 class Control:

@@ -40,7 +40,7 @@ class Intake:
         database: Database,
         ledger: Ledger,
         policies: Policies,
-        wake: Wake = lambda _at: None,
+        wake: Wake = lambda _after_ms: None,
         customers: CustomerKeys | None = None,
     ) -> None:
         self._database = database
@@ -54,8 +54,8 @@ class Intake:
 
         Raises Problem (`idempotency_key_reused`, `token_offers_exhausted`) and StorageUnavailable.
         """
-        recorded, due_at = self._database.write(self._record_each, message)
-        self._wake_at(due_at)
+        recorded, due_in = self._database.write(self._record_each, message)
+        self._wake_in(due_in)
         return recorded  # type: ignore[no-any-return]  # what the handler below put there
 
     def record_all(self, messages: Sequence[Message]) -> list[Recorded | Problem]:
@@ -64,7 +64,7 @@ class Intake:
             self._record_batches, list(messages), timeout=30.0
         )
         dues = [answer[1] for answer in answers if not isinstance(answer, Problem)]
-        self._wake_at(min((due for due in dues if due is not None), default=None))
+        self._wake_in(min((due for due in dues if due is not None), default=None))
         return [answer if isinstance(answer, Problem) else answer[0] for answer in answers]
 
     def know(
@@ -125,9 +125,9 @@ class Intake:
     def _seal(self, offer: Offer, customer: Mapping[str, str], now: int) -> Offer:
         return self._customers.seal_for(offer, customer, now) if self._customers else offer
 
-    def _wake_at(self, due_at: int | None) -> None:
-        if due_at is not None:
-            self._wake(due_at)
+    def _wake_in(self, due_in: int | None) -> None:
+        if due_in is not None:
+            self._wake(due_in)
 
     def _know_all(self, connection: Connection, known: list[_Known]) -> list[None]:
         now = self._database.now(connection)
@@ -190,10 +190,11 @@ class _Batch:
             superseded=after.superseded,
         )
         self._earlier[message.partner, message.id] = first
-        return _recorded(message, offer, first, replayed=False), offer.due_at
+        due_in = None if offer.due_at is None else offer.due_at - self._now
+        return _recorded(message, offer, first, replayed=False), due_in
 
 
-_Answer = tuple[Recorded, int | None] | Problem  # and when the worker must look at the row
+_Answer = tuple[Recorded, int | None] | Problem  # and in how many ms the worker must look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

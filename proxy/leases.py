@@ -48,8 +48,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What a claim brought, and when there may be more (ms)."""
+    """What a claim brought, and when there may be more; all times by the clock of the claim."""
 
+    now: int
     deliveries: list[Delivery]
     next_at: int | None
 
@@ -110,11 +111,11 @@ class Round:
         A lane that has filled its senders is not asked: a sender that becomes free rings.
         """
         opens = [
-            max(due, buckets[lane.bucket].opens_at() - pace.HORIZON_MS)
+            max(due, buckets[lane.bucket].claimable_at())
             for lane in self.emptied
             if (due := self._first_due(lane)) is not None
         ]
-        return Taken(deliveries=self.deliveries, next_at=min(opens, default=None))
+        return Taken(now=self.now, deliveries=self.deliveries, next_at=min(opens, default=None))
 
     def _first_due(self, lane: Lane) -> int | None:
         dues = [

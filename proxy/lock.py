@@ -14,7 +14,8 @@ class FileLock:
     """An exclusive lock on the file beside a database; the kernel frees it when we die."""
 
     def __init__(self, database: Path) -> None:
-        self._path = database.with_name(database.name + ".lock")
+        real = database.resolve()  # the same lock by whatever link the file is reached
+        self._path = real.with_name(real.name + ".lock")
         self._descriptor: int | None = None
 
     def take(self, wait_s: float = WAIT_S) -> None:

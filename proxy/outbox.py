@@ -105,7 +105,8 @@ class Outbox:
 
     def _claim(self, connection: Connection, wanted: Wanted) -> Taken:
         now = self._database.now(connection)
-        buckets = pace.lock(connection, (lane.bucket for lane in wanted.lanes))
+        locked = pace.lock(connection, (lane.bucket for lane in wanted.lanes))
+        buckets = {key: pace.sane(bucket, now) for key, bucket in locked.items()}
         under_way = Round(connection=connection, wanted=wanted, now=now, customers=self._customers)
         moved = {lane.bucket: under_way.claim(lane, buckets[lane.bucket]) for lane in wanted.lanes}
         store.save(connection, self._ledger, under_way.changed, now)

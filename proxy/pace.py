@@ -16,6 +16,7 @@ from proxy.schema import buckets
 HORIZON_MS = 200  # how far ahead of its permit a row may be claimed
 PROBE_AFTER_S = 30.0
 PROBE_CAP_S = 300.0
+LONGEST_SHUT_MS = 15 * 60 * 1000  # what a Retry-After is clamped to
 SHUT_S = 2.0  # a 429 that does not say how long
 
 _UPDATE = (
@@ -48,11 +49,11 @@ class Bucket:
     suspect: int | None = None
     reason: str | None = None
 
-    def opens_at(self) -> int:
-        """Return the earliest time in ms at which a permit is usable."""
+    def claimable_at(self) -> int:
+        """Return the earliest time in ms at which a claim can bring a row."""
         if self.paused_at is not None:
-            return max(self.probe_at or 0, self.shut_until)
-        return max(self.next_us // 1000, self.shut_until)
+            return max(self.probe_at or 0, self.shut_until - HORIZON_MS)
+        return max(self.next_us // 1000, self.shut_until) - HORIZON_MS
 
 
 def lock(connection: Connection, keys: Iterable[str]) -> dict[str, Bucket]:
@@ -83,11 +84,11 @@ def permits(bucket: Bucket, *, rate: float, now: int, most: int) -> list[int]:
     if bucket.shut_until > now + HORIZON_MS:
         return []
     if bucket.paused_at is not None:
-        return [now] if most and bucket.opens_at() <= now else []
+        return [now] if most and (bucket.probe_at or 0) <= now else []
     if rate <= 0:
         return [max(now, bucket.shut_until)] * most
     spacing = 1_000_000 / rate
-    first = max(bucket.next_us, now * 1000, bucket.shut_until * 1000)
+    first = _first(bucket, spacing, now)
     last = (now + HORIZON_MS) * 1000
     usable = 0 if first > last else int((last - first) // spacing) + 1
     return [round(first + number * spacing) // 1000 for number in range(min(most, usable))]
@@ -100,8 +101,18 @@ def take(bucket: Bucket, *, rate: float, now: int, count: int) -> Bucket:
         return replace(bucket, probe_at=now + int(1000 * delay), probe_delay=delay)
     if not count or rate <= 0:
         return bucket
-    first = max(bucket.next_us, now * 1000, bucket.shut_until * 1000)
-    return replace(bucket, next_us=round(first + count * 1_000_000 / rate))
+    spacing = 1_000_000 / rate
+    return replace(bucket, next_us=round(_first(bucket, spacing, now) + count * spacing))
+
+
+def _first(bucket: Bucket, spacing: float, now: int) -> float:
+    """Return when the next permit is usable, in microseconds.
+
+    Permits are never booked further ahead than the horizon: a time beyond it comes from a clock
+    that was set back since, and must not stop deliveries until it is reached again.
+    """
+    booked = bucket.next_us if bucket.next_us <= (now + HORIZON_MS) * 1000 + spacing else 0
+    return max(booked, now * 1000, bucket.shut_until * 1000)
 
 
 def learn(bucket: Bucket, row: int, outcome: Outcome, now: int) -> tuple[Bucket, int | None]:
@@ -149,6 +160,15 @@ def _works(bucket: Bucket, row: int) -> tuple[Bucket, int | None]:
         bucket, paused_at=None, probe_at=None, probe_delay=None, suspect=None, reason=None
     )
     return opened, condemned
+
+
+def sane(bucket: Bucket, now: int) -> Bucket:
+    """Return *bucket* without times that only a clock that was set back since can have written."""
+    if bucket.shut_until > now + LONGEST_SHUT_MS:
+        bucket = replace(bucket, shut_until=now)
+    if bucket.probe_at is not None and bucket.probe_at > now + 1000 * PROBE_CAP_S:
+        bucket = replace(bucket, probe_at=now)
+    return bucket
 
 
 def _select(connection: Connection, keys: list[str]) -> dict[str, Bucket]:

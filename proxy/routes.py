@@ -1,6 +1,8 @@
 """Which lane and which credential serve a partner's upstream; follows the settings in force."""
 
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from proxy.choices import Delivery, Kind, Outcome
 from proxy.credentials import Credentials, bucket_of, credentials_for
@@ -11,6 +13,18 @@ from proxy.sender import Sender
 from proxy.settings import Settings
 from proxy.settings_upstreams import HmacSetting, OAuthSetting, UpstreamSetting
 from proxy.worker import Routing
+
+Way = tuple[UpstreamSetting, Credentials]
+Pair = tuple[str, str]  # partner and upstream
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """Everything that follows from one set of settings; a host never meets another's key."""
+
+    settings: Settings | None
+    routing: Routing
+    ways: Mapping[Pair, Way]
 
 
 class Routes:
@@ -24,48 +38,47 @@ class Routes:
         self._configuration = configuration
         self._sender = sender
         self._lock = threading.Lock()
-        self._of: Settings | None = None
-        self._routing = Routing(lanes=(), bucket_of={})
-        self._credentials: dict[tuple[str, str], Credentials] = {}
+        self._now = _Ways(None, Routing(lanes=(), bucket_of={}), {})
         configuration.require(_judge)
 
     def routing(self) -> Routing:
         """Return the lanes in force."""
-        settings = self._configuration.current
-        with self._lock:
-            if settings is not self._of:
-                self._routing, self._credentials = _lanes(settings)
-                self._of = settings
-            return self._routing
+        return self._in_force().routing
 
     def send(self, delivery: Delivery) -> Outcome:
         """Make one attempt with the credential that serves *delivery* now."""
-        partner = self._configuration.current.partners.get(delivery.partner)
-        upstream = partner.upstreams.get(delivery.upstream) if partner else None
-        credentials = self._credentials.get((delivery.partner, delivery.upstream))
-        if upstream is None or credentials is None:  # taken out of the settings since the claim
+        way = self._in_force().ways.get((delivery.partner, delivery.upstream))
+        if way is None:  # taken out of the settings since the claim
             return Outcome(kind=Kind.TRANSIENT, reason="upstream_not_configured")
-        return self._sender.send(delivery, upstream, credentials)
+        return self._sender.send(delivery, *way)
+
+    def _in_force(self) -> _Ways:
+        settings = self._configuration.current
+        with self._lock:
+            if settings is not self._now.settings:
+                self._now = _ways(settings)
+            return self._now
 
 
 def _judge(settings: Settings) -> None:
-    _lanes(settings)
+    _ways(settings)
 
 
-def _lanes(settings: Settings) -> tuple[Routing, dict[tuple[str, str], Credentials]]:
-    buckets: dict[tuple[str, str], str] = {}
-    credentials: dict[tuple[str, str], Credentials] = {}
+def _ways(settings: Settings) -> _Ways:
+    buckets: dict[Pair, str] = {}
+    ways: dict[Pair, Way] = {}
     shared: dict[tuple[str, ...], Credentials] = {}
     lanes: dict[str, Lane] = {}
     for partner, upstream in _upstreams(settings):
         pair, bucket = (partner, upstream.name), bucket_of(upstream)
         buckets[pair] = bucket
-        credentials[pair] = shared.setdefault(_identity(upstream), credentials_for(upstream))
+        credentials = shared.setdefault(_identity(upstream), credentials_for(upstream))
+        ways[pair] = (upstream, credentials)
         lane = lanes.get(bucket) or Lane(bucket=bucket, rate=upstream.rate_per_second, apis={})
         apis = lane.apis | {pair: upstream.definition}
         rate = _slower(lane.rate, upstream.rate_per_second)
         lanes[bucket] = Lane(bucket=bucket, rate=rate, apis=apis)
-    return Routing(lanes=tuple(lanes.values()), bucket_of=buckets), credentials
+    return _Ways(settings, Routing(lanes=tuple(lanes.values()), bucket_of=buckets), ways)
 
 
 def _identity(upstream: UpstreamSetting) -> tuple[str, ...]:

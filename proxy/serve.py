@@ -14,12 +14,14 @@ from typing import Any
 import structlog
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 from prometheus_client import CollectorRegistry
 from waitress.server import create_server
 
-from proxy.app import Service, clock
+from proxy.app import Service
+from proxy.clocks import wall
 from proxy.errors import ConfigurationError
 from proxy.logs import GunicornLogger
 from proxy.reload import Configuration
@@ -57,6 +59,23 @@ class QuietWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Stop claiming as soon as we are asked to stop, not when the last request is done."""
         self.app.stop_soon()
         super().handle_exit(sig, frame)
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """gunicorn's master; no signal of it replaces or multiplies the one process that serves."""
+
+    def handle_hup(self) -> None:
+        """Hand SIGHUP to whoever serves: the settings are read again, no process is replaced."""
+        self.kill_workers(signal.SIGHUP)
+
+    def handle_ttin(self) -> None:
+        """Add no process: their number is an option."""
+
+    def handle_ttou(self) -> None:
+        """Take no process away."""
+
+    def handle_usr2(self) -> None:
+        """Start no second master: its worker could not have the lock."""
 
 
 class _Quiet(wsgi.Response):  # type: ignore[misc]
@@ -106,15 +125,20 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
     def load(self) -> Flask:
         """Start the service in the process that serves; return the public application."""
         wsgi.Response = _Quiet  # the only seam gunicorn leaves for the header
+        self._configuration.reload()  # this may be a successor, long after the master read it
         service = self._service = Service(self._configuration, with_worker=self._with_worker)
         service.start()
         self._configuration.watch()
         registry = CollectorRegistry()
         self._serve_private(service, registry)
         public: Flask = create_public(
-            self._configuration, service.intake, service.signer, clock, registry
+            self._configuration, service.intake, service.signer, wall, registry
         )
         return public
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        _Arbiter(self).run()
 
     def reload_soon(self) -> None:
         """Look at the settings file now, in a thread: a signal handler must not wait."""

@@ -5,26 +5,28 @@ import time
 
 
 class Wakeup:
-    """Rung by any thread, heard by one."""
+    """Rung by any thread, heard by one. Counts spans, so that no clock that steps disturbs it."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._at: float | None = None  # ms; the earliest time asked for
+        self._at: float | None = None  # monotonic seconds; the earliest time asked for
 
-    def ring(self, at_ms: int = 0) -> None:
-        """Wake the listener at *at_ms* (Unix milliseconds), at once if that is past."""
+    def ring(self, after_ms: int = 0) -> None:
+        """Wake the listener *after_ms* milliseconds from now, at once if that is not positive."""
+        at = time.monotonic() + after_ms / 1000
         with self._condition:
-            if self._at is None or at_ms < self._at:
-                self._at = at_ms
+            if self._at is None or at < self._at:
+                self._at = at
                 self._condition.notify()
 
-    def wait(self, until_ms: float) -> None:
-        """Sleep until *until_ms* or until rung for an earlier time."""
+    def wait(self, span_s: float) -> None:
+        """Sleep for *span_s* seconds or until rung for an earlier time."""
+        until = time.monotonic() + span_s
         with self._condition:
-            while (left := self._wake_at(until_ms) - time.time() * 1000) > 0:
-                self._condition.wait(left / 1000)
-            if self._at is not None and self._at <= time.time() * 1000:
+            while (left := self._wake_at(until) - time.monotonic()) > 0:
+                self._condition.wait(left)
+            if self._at is not None and self._at <= time.monotonic():
                 self._at = None
 
-    def _wake_at(self, until_ms: float) -> float:
-        return until_ms if self._at is None else min(until_ms, self._at)
+    def _wake_at(self, until: float) -> float:
+        return until if self._at is None else min(until, self._at)

@@ -1,5 +1,6 @@
 """The delivery worker: claim, send, finish. Stops cleanly and hands back what it did not send."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,9 +17,20 @@ from proxy.wakeup import Wakeup
 
 log = structlog.get_logger()
 
-POLL_MS = 1_000  # the backstop behind the bell
+POLL_S = 1.0  # the backstop behind the bell
 STORAGE_PAUSE_S = 1.0
 GRACE_S = 8.0  # for sends in flight when asked to stop
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A delivery with its times by this process' monotonic clock, in seconds."""
+
+    delivery: Delivery
+    bucket: str
+    send_at: float
+    until: float  # the end of the lease
+
 
 Send = Callable[[Delivery], Outcome]
 Routes = Callable[[], "Routing"]
@@ -52,12 +64,14 @@ class Worker:
         self._routes = routes
         self._send = send
         self._limits = limits
-        self._queue: SimpleQueue[tuple[Delivery, str] | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Flight | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._flying: dict[str, int] = {}  # deliveries under way, by bucket
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._tick_at = 0.0  # ms; when to see next what time has brought
+        self._stop_by: float | None = None
+        self._next_at: dict[str, float] = {}  # when the next request of a bucket may leave
+        self._tick_at = 0.0  # when to see next what time has brought
         self._round = 0
         self.claimed_at = time.monotonic()  # for the watchdog: when the loop last came round
 
@@ -71,14 +85,19 @@ class Worker:
             thread.start()
 
     def stop(self, grace_s: float = GRACE_S) -> None:
-        """Claim no more, hand back what was not sent, wait *grace_s* for what is in flight."""
+        """Claim no more, hand back what was not sent, wait *grace_s* for what is in flight.
+
+        Asked again it waits for the end of the first call's grace, not for another one.
+        """
+        with self._lock:
+            first = self._stop_by is None
+            self._stop_by = end = self._stop_by or time.monotonic() + grace_s
         self._stopping.set()
         self._wakeup.ring()
-        end = time.monotonic() + grace_s
         claimer, *senders = self._threads or [threading.current_thread()]
         if senders:
-            claimer.join(grace_s)  # nothing is queued behind the signal to end
-        for _ in senders:
+            claimer.join(max(0.0, end - time.monotonic()))  # so that nothing is queued behind
+        for _ in senders if first else ():
             self._queue.put(None)
         for thread in senders:
             thread.join(max(0.0, end - time.monotonic()))
@@ -88,7 +107,7 @@ class Worker:
     def _claim_loop(self) -> None:
         while not self._stopping.is_set():
             try:
-                next_at = self._claim()
+                pause = self._claim()
             except StorageUnavailable:
                 log.warning("claim.failed")
                 self._stopping.wait(STORAGE_PAUSE_S)
@@ -97,26 +116,43 @@ class Worker:
                 log.exception("claim.crashed")  # the loop must outlive whatever one round meets
                 self._stopping.wait(STORAGE_PAUSE_S)
                 continue
-            self._wakeup.wait(next_at)
+            self._wakeup.wait(pause)
 
     def _claim(self) -> float:
-        """Claim what can be sent now; return when to look again (ms)."""
-        self.claimed_at = time.monotonic()
-        now = time.time() * 1000
-        if now >= self._tick_at:
+        """Claim what can be sent now; return for how many seconds nothing more is known."""
+        began = self.claimed_at = time.monotonic()
+        if began >= self._tick_at:
             self._outbox.tick()
-            self._tick_at = now + POLL_MS
+            self._tick_at = began + POLL_S
         routing = self._routes()
         lanes = self._rotated(routing.lanes)
         free, in_all = self._free(lanes)
+        began = time.monotonic()
         taken = self._outbox.claim(
             Wanted(lanes=lanes, free=free, free_in_all=in_all, lease_ms=self._limits.lease_ms)
         )
+        rates = {lane.bucket: lane.rate for lane in lanes}
         for delivery in taken.deliveries:
             bucket = routing.bucket_of[delivery.partner, delivery.upstream]
             self._count(bucket, 1)
-            self._queue.put((delivery, bucket))
-        return min(now + POLL_MS, taken.next_at or now + POLL_MS)
+            self._queue.put(self._flight(delivery, bucket, rates[bucket], taken.now, began))
+        if taken.next_at is None:
+            return POLL_S
+        return min(POLL_S, (taken.next_at - taken.now) / 1000)
+
+    def _flight(
+        self, delivery: Delivery, bucket: str, rate: float, claimed_at: int, began: float
+    ) -> _Flight:
+        """Bring the claim's times to our own clock: the lease from before, the permit from after.
+
+        Permits that a slow commit has made late keep their distance, or they would leave at once.
+        """
+        permit = time.monotonic() + max(0, delivery.send_at - claimed_at) / 1000
+        send_at = max(permit, self._next_at.get(bucket, 0.0))
+        if rate > 0:
+            self._next_at[bucket] = send_at + 1 / rate
+        until = began + (delivery.lease_until - claimed_at) / 1000
+        return _Flight(delivery, bucket, send_at, until)
 
     def _rotated(self, lanes: tuple[Lane, ...]) -> tuple[Lane, ...]:
         """Let another lane be first each time."""
@@ -147,34 +183,47 @@ class Worker:
     # -- send ---------------------------------------------------------------------------------
 
     def _send_loop(self) -> None:
-        while (taken := self._queue.get()) is not None:
-            delivery, bucket = taken
+        while (flight := self._queue.get()) is not None:
             try:
-                self._deliver(delivery, bucket)
+                self._deliver(flight)
             except StorageUnavailable:
-                log.warning("finish.failed", delivery=delivery.row)  # the lease will run out
+                log.warning("finish.failed", delivery=flight.delivery.row)  # the lease runs out
             except Exception:
-                log.exception("send.crashed", delivery=delivery.row)
+                log.exception("send.crashed", delivery=flight.delivery.row)
             finally:
-                if self._count(bucket, -1) <= self._limits.senders * 3 // 4:
+                if self._count(flight.bucket, -1) <= self._limits.senders * 3 // 4:
                     self._wakeup.ring()  # not for every sender: one claim serves several
 
-    def _deliver(self, delivery: Delivery, bucket: str) -> None:
-        self._stopping.wait(max(0.0, delivery.send_at / 1000 - time.time()))
-        left = delivery.lease_until - time.time() * 1000
-        if self._stopping.is_set() or left < self._limits.deadline_ms:
-            self._outbox.release([delivery])
+    def _deliver(self, flight: _Flight) -> None:
+        self._stopping.wait(max(0.0, flight.send_at - time.monotonic()))
+        left_ms = (flight.until - time.monotonic()) * 1000
+        if self._stopping.is_set() or left_ms < self._limits.deadline_ms:
+            self._outbox.release([flight.delivery])
             return
-        outcome = self._send(delivery)
-        kept = self._outbox.finish(delivery, bucket, outcome)
-        log.log(
-            20 if outcome.kind is Kind.DELIVERED else 30,
-            "attempt.finished" if kept else "lease.lost",
-            delivery=delivery.row,
-            partner=delivery.partner,
-            upstream=delivery.upstream,
-            offer=delivery.offer,
-            attempt=delivery.attempt,
-            outcome=outcome.reason,
-            status=outcome.status,
-        )
+        outcome = self._send(flight.delivery)
+        _tell(flight.delivery, outcome, kept=self._finish(flight, outcome))
+
+    def _finish(self, flight: _Flight, outcome: Outcome) -> bool:
+        """Write the outcome down, as often as the lease allows: it must not be asked for twice."""
+        while True:
+            try:
+                return self._outbox.finish(flight.delivery, flight.bucket, outcome)
+            except StorageUnavailable:
+                if time.monotonic() + STORAGE_PAUSE_S >= flight.until:
+                    raise
+            self._stopping.wait(STORAGE_PAUSE_S)
+
+
+def _tell(delivery: Delivery, outcome: Outcome, *, kept: bool) -> None:
+    level = logging.INFO if outcome.kind is Kind.DELIVERED and kept else logging.WARNING
+    log.log(
+        level,
+        "attempt.finished" if kept else "lease.lost",
+        delivery=delivery.row,
+        partner=delivery.partner,
+        upstream=delivery.upstream,
+        offer=delivery.offer,
+        attempt=delivery.attempt,
+        outcome=outcome.reason,
+        status=outcome.status,
+    )

@@ -6,6 +6,7 @@ from tests.architecture import table
 MAY_IMPORT = table("""
 assets
 choices
+clocks
 errors
 logs
 origins
@@ -55,10 +56,11 @@ tokens                           choices claims errors keys settings
 worker                           choices errors leases outbox wakeup
 routes                           choices credentials errors leases reload sender settings
                                  settings_upstreams worker
-app                              control database errors intake ledger lock migrate outbox privacy
-                                 receipts register reload routes sender settings
+app                              clocks control database errors intake ledger lock migrate outbox
+                                 privacy receipts register reload routes sender settings
                                  settings_upstreams wakeup worker
-serve                            app errors logs reload settings tokens web.private web.public
+serve                            app clocks errors logs reload settings tokens web.private
+                                 web.public
 __main__                         cli
 
 web
@@ -96,14 +98,14 @@ web.terms                        errors reload settings tokens
 
 cli                              cli.check cli.deliveries cli.demo cli.init cli.keys cli.migrate
                                  cli.sandbox cli.serve cli.snippet cli.token cli.work errors
-cli.check                        app cli.options database errors reload
-cli.deliveries                   app cli.options control database deliveries reload
+cli.check                        app cli.options clocks database errors reload
+cli.deliveries                   app cli.options clocks control database deliveries reload
 cli.demo                         demo.run
 cli.files                        cli.options
 cli.init                         cli.files cli.keys cli.options secret settings_fields
                                  settings_tables tokens
 cli.keys                         claims cli.files cli.options settings tokens
-cli.migrate                      app cli.options database lock migrate
+cli.migrate                      cli.options clocks database lock migrate
 cli.options                      errors reload settings settings_sources
 cli.sandbox                      errors sandbox.options sandbox.serve
 cli.serve                        cli.options errors logs serve settings

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from proxy.app import Service, clock
+from proxy.app import Service
 from proxy.cli.options import config_option, configuration_of, in_plain_words
+from proxy.clocks import wall
 from proxy.database import Database
 from proxy.errors import ConfigurationError
 from proxy.reload import Configuration
@@ -45,7 +46,7 @@ def _say(name: str, check: Callable[[], None]) -> int:
 
 
 def _database(configuration: Configuration) -> None:
-    database = Database(configuration.current.database, clock)
+    database = Database(configuration.current.database, wall)
     path = Path(database.url.database or "")
     if database.is_sqlite and not path.exists():
         return  # `serve` makes it

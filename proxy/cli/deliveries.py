@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from proxy.app import Service, clock
+from proxy.app import Service
 from proxy.cli.options import config_option, configuration_of, in_plain_words
+from proxy.clocks import wall
 from proxy.control import ask, socket_path
 from proxy.database import Database
 from proxy.deliveries import Filter, dead_rows, listed, story
@@ -117,7 +118,7 @@ def _requeue(configuration: Configuration, rows: list[int], note: str) -> list[b
 
 
 def _database(configuration: Configuration) -> Database:
-    return Database(configuration.current.database, clock)
+    return Database(configuration.current.database, wall)
 
 
 def _readable(row: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from proxy import migrate
-from proxy.app import clock
 from proxy.cli.options import config_option, configuration_of, in_plain_words
+from proxy.clocks import wall
 from proxy.database import Database
 from proxy.lock import FileLock
 
@@ -17,7 +17,7 @@ from proxy.lock import FileLock
 def command(config: Path | None) -> None:
     """Bring the schema up to date. `serve` does this by itself for an embedded database."""
     settings = configuration_of(config).current
-    database = Database(settings.database, clock)
+    database = Database(settings.database, wall)
     lock = FileLock(Path(database.url.database or "")) if database.is_sqlite else None
     if lock:
         lock.take()

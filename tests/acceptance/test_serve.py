@@ -1,6 +1,7 @@
 """`serve` as an operator meets it: refusals in one sentence, clean stops, commands beside it."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -162,7 +163,7 @@ def test_new_settings_take_effect_without_a_restart(deployment: Deployment) -> N
     """A retired server key is dead; settings that are wrong change nothing."""
     assert deployment.say("offer-1").status_code == 202
     text = deployment.config.read_text()
-    deployment.config.write_text(text.replace("[partners.ACME]", "[partners.ACME]\ndisabled = 1"))
+    deployment.config.write_text(text.replace("[partners.ACME]", "[partners.ACME]\nlate = 1"))
     assert deployment.proxy.child is not None
     deployment.proxy.child.send_signal(signal.SIGHUP)
     assert deployment.say("offer-2").status_code == 202
@@ -170,6 +171,50 @@ def test_new_settings_take_effect_without_a_restart(deployment: Deployment) -> N
     deployment.config.write_text(key)
 
     until(lambda: deployment.say("offer-3").status_code == 401, "the key to be dead")
+
+
+def test_a_hangup_replaces_no_process(deployment: Deployment) -> None:
+    """SIGHUP reads the settings again; what is under way goes on in the process it is in."""
+    assert deployment.proxy.child is not None
+    before = children(deployment.proxy.child.pid)
+    deployment.fault("hang", seconds=1.0)
+    deployment.say("offer-1")
+    until(lambda: deployment.received("offer-1"), "the request to be under way")
+    deployment.proxy.child.send_signal(signal.SIGHUP)
+    until(lambda: deployment.offer("offer-1")["report"] == "delivered", "the delivery")
+
+    assert children(deployment.proxy.child.pid) == before
+    assert len(deployment.received("offer-1")) == 1
+
+
+def test_a_killed_worker_is_replaced_and_knows_the_newest_settings(
+    deployment: Deployment,
+) -> None:
+    """A key that was retired before the kill is not revived by it."""
+    text = deployment.config.read_text()
+    deployment.config.write_text(re.sub(r"sha256:[0-9a-f]{64}", "sha256:" + "0" * 64, text))
+    until(lambda: deployment.say("offer-1").status_code == 401, "the key to be dead")
+    assert deployment.proxy.child is not None
+    (worker,) = children(deployment.proxy.child.pid)
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: children(deployment.proxy.child.pid) not in ([worker], []), "a successor")
+    answers = [until(lambda: answer(deployment), "an answer") for _ in range(10)]
+
+    assert set(answers) == {401}
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that *pid* has started."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(number) for number in listed.split()]
+
+
+def answer(deployment: Deployment) -> int | None:
+    """Return the status of a decline, None while nobody answers."""
+    try:
+        return deployment.say("offer-2").status_code
+    except requests.ConnectionError:
+        return None
 
 
 @pytest.mark.parametrize("moment", ["down", "refusing"])

@@ -205,6 +205,18 @@ def test_one_process_per_file(tmp_path: Path) -> None:
     second.release()
 
 
+def test_a_link_leads_to_the_same_lock(tmp_path: Path) -> None:
+    """One file under two names is still one file."""
+    (tmp_path / "optout.db").touch()
+    (tmp_path / "other.db").symlink_to(tmp_path / "optout.db")
+    first, second = FileLock(tmp_path / "optout.db"), FileLock(tmp_path / "other.db")
+    first.take()
+
+    with pytest.raises(ConfigurationError, match="Another optout-proxy"):
+        second.take(wait_s=0.1)
+    first.release()
+
+
 def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
     """After a kill nothing needs to be cleaned up by hand."""
     code = (

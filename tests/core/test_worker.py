@@ -1,5 +1,6 @@
 """The worker: everything due is sent, stopping loses nothing, nobody takes every sender."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -7,13 +8,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from proxy.app import clock as real_clock
 from proxy.choices import Delivery, Outcome, Report
+from proxy.clocks import Steady
+from proxy.clocks import wall as real_clock
 from proxy.leases import Lane
 from proxy.upstreams import APIS
 from proxy.wakeup import Wakeup
 from proxy.worker import Limits, Routing, Worker
-from tests.core.conftest import DELIVERED, POLICIES, Register
+from tests.core.conftest import DELIVERED, POLICIES, UNAUTHORISED, Register
 
 PATIENCE_S = 30.0
 
@@ -138,10 +140,9 @@ def test_a_bell_rung_early_wakes_at_once() -> None:
     """What is due sooner than the listener meant to sleep is heard."""
     bell = Wakeup()
     heard = threading.Event()
-    far = time.time() * 1000 + 60_000
 
     def listen() -> None:
-        bell.wait(far)
+        bell.wait(60.0)
         heard.set()
 
     threading.Thread(target=listen, daemon=True).start()
@@ -153,8 +154,61 @@ def test_a_bell_rung_early_wakes_at_once() -> None:
 def test_a_bell_rung_for_later_does_not_wake_now() -> None:
     """A decline that settles for a minute wakes nobody yet."""
     bell = Wakeup()
-    bell.ring(int(time.time() * 1000) + 60_000)
-    before = time.time() * 1000
-    bell.wait(before + 20)
+    bell.ring(60_000)
+    before = time.monotonic()
+    bell.wait(0.02)
 
-    assert time.time() * 1000 >= before + 20
+    assert time.monotonic() >= before + 0.02
+
+
+def test_a_paused_credential_is_waited_for_asleep(register: Register) -> None:
+    """Up to the probe the claim says when to look again, and never a time that is past."""
+    register.rate = 10.0
+    register.decline("one")
+    register.decline("two")
+    register.outbox.finish(register.claim(1).deliveries[0], register.bucket, UNAUTHORISED)
+    register.clock.pass_ms(30_000 - 50)
+    early = register.claim()
+
+    assert (early.deliveries, early.next_at) == ([], register.clock.now + 50)
+
+
+def test_permits_made_late_keep_their_distance(make_worker: Callable[..., Worker]) -> None:
+    """After a slow commit three permits do not leave at once."""
+    worker, before = make_worker(), time.monotonic()
+    flights = [
+        worker._flight(_delivery(number), "b0", 10.0, 1_000, 0.0)  # noqa: SLF001
+        for number in range(3)
+    ]
+    apart = [round(b.send_at - a.send_at, 3) for a, b in itertools.pairwise(flights)]
+
+    assert apart == [0.1, 0.1]
+    assert flights[0].send_at >= before
+
+
+def _delivery(row: int) -> Delivery:
+    return Delivery(
+        row=row,
+        claim="c",
+        partner="ACME",
+        upstream="now",
+        offer="o",
+        epoch=1,
+        attempt=1,
+        body="{}",
+        send_at=0,
+        lease_until=30_000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [([100.0, 101.0], 1_000), ([100.0, 40.0], 0), ([100.0, 160.0], 60_000)],
+    ids=["goes on", "set back", "set forward"],
+)
+def test_a_steady_clock_never_goes_back(readings: list[float], expected: int) -> None:
+    """What is due must not become due an hour later because a clock was set back."""
+    wall_clock = iter(readings)
+    clock = Steady(lambda: next(wall_clock), lambda: 0.0)
+
+    assert clock() - 100_000 == expected
