@@ -1,7 +1,7 @@
 """Leases: due rows are claimed with permits of the pace, in turn from each partner."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -38,12 +38,23 @@ class Lane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a worker can take: so many rows of each lane and in all, under such leases."""
+    """What a worker can take: so many rows in all, under such leases."""
 
     lanes: Sequence[Lane]
-    free: dict[str, int]  # by bucket
-    free_in_all: int
+    free: int  # senders with nothing to do
+    flying: Mapping[str, int] = field(default_factory=dict)  # under way, by bucket
     lease_ms: int
+
+    def share(self, lane: Lane, taken: int) -> int:
+        """Return how many rows *lane* may have more, after *taken* of this round.
+
+        With several lanes each gets at most half of what is left, so that one whose upstream
+        hangs can not take every sender.
+        """
+        left = self.free - taken
+        if len(self.lanes) > 1:
+            left = (left - self.flying.get(lane.bucket, 0) + 1) // 2
+        return max(0, left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +80,8 @@ class Round:
 
     def claim(self, lane: Lane, bucket: pace.Bucket) -> pace.Bucket:
         """Claim what the lane may send; return its bucket with the permits taken."""
-        free = min(
-            self.wanted.free.get(lane.bucket, 0), self.wanted.free_in_all - len(self.deliveries)
-        )
-        slots = pace.permits(bucket, rate=lane.rate, now=self.now, most=max(0, free))
+        free = self.wanted.share(lane, len(self.deliveries))
+        slots = pace.permits(bucket, rate=lane.rate, now=self.now, most=free)
         if not slots:
             if free > 0:
                 self.emptied.append(lane)

@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 POLL_S = 1.0  # the backstop behind the bell
 STORAGE_PAUSE_S = 1.0
+GATHER_MS = 2  # while most senders are busy, one claim serves those that become free together
 GRACE_S = 8.0  # for sends in flight when asked to stop
 
 
@@ -126,10 +127,12 @@ class Worker:
             self._tick_at = began + POLL_S
         routing = self._routes()
         lanes = self._rotated(routing.lanes)
-        free, in_all = self._free(lanes)
+        with self._lock:
+            flying = dict(self._flying)
+        free = max(0, self._limits.senders - sum(flying.values()))
         began = time.monotonic()
         taken = self._outbox.claim(
-            Wanted(lanes=lanes, free=free, free_in_all=in_all, lease_ms=self._limits.lease_ms)
+            Wanted(lanes=lanes, free=free, flying=flying, lease_ms=self._limits.lease_ms)
         )
         rates = {lane.bucket: lane.rate for lane in lanes}
         for delivery in taken.deliveries:
@@ -160,20 +163,6 @@ class Worker:
         first = self._round % len(lanes) if lanes else 0
         return lanes[first:] + lanes[:first]
 
-    def _free(self, lanes: tuple[Lane, ...]) -> tuple[dict[str, int], int]:
-        """Return how many deliveries each lane may have more, and all together.
-
-        With several lanes each gets at most half of what the others leave, so that one whose
-        upstream hangs can not take every sender.
-        """
-        with self._lock:
-            flying = dict(self._flying)
-        left = max(0, self._limits.senders - sum(flying.values()))
-        if len(lanes) == 1:
-            return {lanes[0].bucket: left}, left
-        halves = {lane.bucket: (left - flying.get(lane.bucket, 0) + 1) // 2 for lane in lanes}
-        return {bucket: max(0, half) for bucket, half in halves.items()}, left
-
     def _count(self, bucket: str, change: int) -> int:
         """Return how many deliveries are under way in all."""
         with self._lock:
@@ -191,8 +180,8 @@ class Worker:
             except Exception:
                 log.exception("send.crashed", delivery=flight.delivery.row)
             finally:
-                if self._count(flight.bucket, -1) <= self._limits.senders * 3 // 4:
-                    self._wakeup.ring()  # not for every sender: one claim serves several
+                crowded = self._count(flight.bucket, -1) > self._limits.senders * 3 // 4
+                self._wakeup.ring(GATHER_MS if crowded else 0)
 
     def _deliver(self, flight: _Flight) -> None:
         self._stopping.wait(max(0.0, flight.send_at - time.monotonic()))

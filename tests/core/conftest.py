@@ -101,8 +101,7 @@ class Register:
         return self.outbox.claim(
             Wanted(
                 lanes=[self.lane()],
-                free={self.bucket: most},
-                free_in_all=most,
+                free=most,
                 lease_ms=lease_ms,
             )
         )

@@ -73,7 +73,7 @@ def test_the_customer_travels_encrypted_and_goes_with_the_delivery(
     lane = Lane(bucket="b", rate=0, apis={("ACME", "now"): APIS["xone-offers"]})
     intake.record(a_message(customer=EMAIL))
     stored = intake.find("ACME", "now", "offer-1")
-    wanted = Wanted(lanes=[lane], free={"b": 1}, free_in_all=1, lease_ms=30_000)
+    wanted = Wanted(lanes=[lane], free=1, lease_ms=30_000)
     (delivery,) = outbox.claim(wanted).deliveries
     outbox.finish(delivery, "b", DELIVERED)
     after = intake.find("ACME", "now", "offer-1")

@@ -26,13 +26,14 @@ class Upstream:
 
     open: threading.Event = field(default_factory=threading.Event)
     sent: list[Delivery] = field(default_factory=list)
+    hangs: set[str] = field(default_factory=lambda: {"now"})
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def send(self, delivery: Delivery) -> Outcome:
         """Take one attempt."""
         self.sent.append(delivery)
         self.arrived.release()
-        if delivery.upstream == "now":
+        if delivery.upstream in self.hangs:
             self.open.wait(PATIENCE_S)
         return DELIVERED
 
@@ -134,6 +135,34 @@ def test_one_lane_that_hangs_leaves_senders_to_the_others(
     worker.stop()
 
     assert register.find("good", "purchase").attempts == 1
+
+
+@pytest.mark.parametrize(("lanes", "hung"), [(1, ["now"]), (4, ["now", "settling"])], ids=str)
+def test_what_hangs_leaves_the_rest_at_full_speed(
+    register: Register,
+    upstream: Upstream,
+    make_worker: Callable[..., Worker],
+    lanes: int,
+    hung: list[str],
+) -> None:
+    """Most senders wait for an insurer that hangs; the others do not wait for the poll."""
+    upstream.hangs = set(hung)
+    for name in hung:
+        for number in range(12):
+            register.decline(f"hangs-{number}", upstream=name, purchased=True)
+    register.clock.pass_ms(5_000)
+    worker = make_worker(senders=16, lanes=lanes)
+    worker.start()
+    for _ in range(12):
+        upstream.arrived.acquire(timeout=PATIENCE_S)
+    for number in range(100):
+        register.decline(f"quick-{number}", upstream="purchase", purchased=True)
+    _until(lambda: register.outbox.measure().get("deliveries.delivered") == 100)
+    claims = register.find("quick-99", "purchase")
+    upstream.open.set()
+    worker.stop()
+
+    assert claims.attempts == 1
 
 
 def test_a_bell_rung_early_wakes_at_once() -> None:
