@@ -88,17 +88,22 @@ class Round:
             return bucket
         rows = due_rows(self.connection, lane, bucket.suspect, self.now, len(slots))
         probe = bucket.paused_at is not None
-        for offer, send_at in zip(rows, slots, strict=False):  # fewer rows than permits is the rule
+        fresh = [row for row in rows if not self._condemned(row)]
+        for offer, send_at in zip(fresh, slots, strict=False):  # fewer rows than permits is usual
             self._take(offer, lane, send_at, probe=probe)
-        if len(rows) < len(slots):
+        if len(fresh) < len(slots):
             self.emptied.append(lane)
-        return pace.take(bucket, rate=lane.rate, now=self.now, count=len(rows))
+        return pace.take(bucket, rate=lane.rate, now=self.now, count=len(fresh))
+
+    def _condemned(self, offer: Offer) -> bool:
+        """Give up a row that has become ambiguous while it waited; it uses up no permit."""
+        if not is_ambiguous(offer, self.now):
+            return False
+        dead = condemn(offer, "ambiguous")
+        self.changed.append((dead, fact_of("delivery.dead", dead, self.now)))
+        return True
 
     def _take(self, offer: Offer, lane: Lane, send_at: int, *, probe: bool) -> None:
-        if is_ambiguous(offer, self.now):
-            dead = condemn(offer, "ambiguous")
-            self.changed.append((dead, fact_of("delivery.dead", dead, self.now)))
-            return
         api = lane.apis[offer.partner, offer.upstream]
         metadata = json.loads(offer.metadata)
         claimed = Claimed(

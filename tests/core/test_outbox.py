@@ -189,6 +189,20 @@ def test_an_unknown_answer_may_wait_47_hours(register: Register) -> None:
     assert (register.find().report, register.find().outcome) == (Report.DEAD, "ambiguous")
 
 
+def test_rows_given_up_use_up_no_probe(register: Register) -> None:
+    """A credential that is mended after two days must not wait for each of them in turn."""
+    register.decline("old")
+    register.attempt(TIMED_OUT)
+    register.clock.pass_ms(1_000)
+    register.attempt(UNAUTHORISED)
+    register.clock.pass_ms(47 * HOUR)
+    register.decline("new")
+    first, second = register.claim().deliveries, register.claim().deliveries
+
+    assert register.find("old").outcome == "ambiguous"
+    assert [delivery.offer for delivery in (*first, *second)] == ["new"]
+
+
 def test_a_row_that_never_reached_upstream_does_not_die_of_age(register: Register) -> None:
     """A year of refused connections, and it is still due."""
     register.decline()
