@@ -1,7 +1,7 @@
 # Executable documentation: `make` lists what there is.
 # Every target does its own set-up; all it needs is Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check browser bench setup lock build clean
+.PHONY: help demo test check browser faults endurance bench setup lock build clean
 
 # The first one that is new enough; `make PYTHON=/path/to/python3` overrides it.
 PYTHON = $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -41,6 +41,15 @@ browser:  ## only the tests that drive a real browser
 	$(environment) dev
 	@.ci/browser
 	$(BIN)/pytest -m browser $(ARGS)
+
+faults:   ## the whole fault matrix on both engines; the fast part of it is in `make test`
+	$(environment) dev
+	@.ci/browser
+	$(BIN)/pytest tests/faults -m "thorough or not thorough" $(ARGS)
+
+endurance: ## 10,000 declines under random faults on both engines; ARGS="--engine sqlite" for one
+	$(environment) dev
+	$(BIN)/python tests/faults/endurance.py $(ARGS)
 
 bench:    ## the figures, measured here and now
 	$(environment) dev

@@ -44,16 +44,19 @@ class Process:
     arguments: list[str]
     log: Path
     environ: dict[str, str] = field(default_factory=dict)
+    prefix: list[str] = field(default_factory=list)  # a program that runs it, a tracer say
+    cwd: Path | None = None
     child: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
         """Start it; its output goes to the log."""
         with self.log.open("ab") as log:
             self.child = subprocess.Popen(
-                [sys.executable, "-m", "proxy", *self.arguments],
+                [*self.prefix, sys.executable, "-m", "proxy", *self.arguments],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self.environ},
+                cwd=self.cwd,
                 start_new_session=True,
             )
 
