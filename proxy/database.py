@@ -4,21 +4,22 @@ Knows no table. A *handler* is a function `(connection, [argument, ...]) -> [res
 is submitted for the same handler at the same moment runs in one call and one commit.
 """
 
-import sqlite3
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import structlog
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from proxy import engines
 from proxy.errors import ConfigurationError, StorageUnavailable
 
 log = structlog.get_logger()
@@ -31,17 +32,9 @@ _TRIES = 3  # of a work that met another writer
 _CONTENTION = "40"  # PostgreSQL's class of serialization failures and deadlocks
 _QUEUED = 20_000  # works that may wait before new ones are refused
 
-# What the durability of the promise rests on; asserted on the very connection that writes.
-_SQLITE_PRAGMAS = {
-    "journal_mode": ("WAL", "wal"),
-    "synchronous": ("FULL", 2),
-    "secure_delete": ("ON", 1),
-    "recursive_triggers": ("ON", 1),
-    "foreign_keys": ("ON", 1),
-    "busy_timeout": ("1000", 1000),
-    "trusted_schema": ("OFF", 0),
-    "cell_size_check": ("ON", 1),
-}
+_STALLED_S = 2.0  # in one commit, after which nothing more is taken on
+_CLOSE_S = 1.0  # for the last commit when asked to stop
+_BROKEN = 74  # exit status: EX_IOERR of sysexits.h
 
 
 class _Work(NamedTuple):
@@ -54,24 +47,34 @@ class Database:
     """The database of one process; start it after the fork, stop it before the end."""
 
     def __init__(
-        self, url: str, clock: Clock, *, writers: int = 4, server_time: bool | None = None
+        self,
+        url: str,
+        clock: Clock,
+        *,
+        writers: int = 4,
+        server_time: bool | None = None,
+        give_up: Callable[[], None] = lambda: os._exit(_BROKEN),
     ) -> None:
         self.url = make_url(url)
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.is_sqlite = engines.is_sqlite(self.url)
         self._clock = clock
+        self._give_up = give_up  # whoever supervises this process starts one that reads anew
         # Several machines must agree on what is due, so PostgreSQL's clock is theirs.
         self._server_time = not self.is_sqlite if server_time is None else server_time
         self._writers = 1 if self.is_sqlite else writers
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._write_engine = self._engine(writes=True)
-        self._read_engine = self._engine(writes=False)
+        self._began: list[float | None] = [None] * self._writers  # the commit under way
+        self._write_engine = engines.writing(self.url, self._writers)
+        self._read_engine = engines.reading(self.url, self._writers)
 
     def start(self) -> None:
         """Open the writing connection, check what durability rests on, and start to write."""
         self.check()
         for number in range(self._writers):
-            thread = threading.Thread(target=self._write_loop, name=f"writer-{number}", daemon=True)
+            thread = threading.Thread(
+                target=self._write_loop, args=(number,), name=f"writer-{number}", daemon=True
+            )
             thread.start()
             self._threads.append(thread)
 
@@ -79,10 +82,10 @@ class Database:
         """Raise ConfigurationError unless what is committed would survive a power cut."""
         try:
             with self._write_engine.connect() as connection:
-                self._assert_durable(connection)
+                engines.assert_durable(connection)
         except DBAPIError as error:
             raise ConfigurationError(
-                f"The database can not be opened for writing ({_reason(error)})."
+                f"The database can not be opened for writing ({engines.reason(error)})."
             ) from error
 
     def dispose(self) -> None:
@@ -91,13 +94,15 @@ class Database:
         self._read_engine.dispose()
 
     def stop(self) -> None:
-        """Commit what is queued, then close."""
+        """Commit what is queued, then close; a database that hangs is not waited for."""
         for _ in self._threads:
             self._queue.put(None)
+        end = time.monotonic() + _CLOSE_S
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, end - time.monotonic()))
+        if not any(thread.is_alive() for thread in self._threads):
+            self.dispose()
         self._threads.clear()
-        self.dispose()
 
     def now(self, connection: Connection) -> int:
         """Return the time that leases and due dates are judged by, in Unix milliseconds."""
@@ -111,15 +116,19 @@ class Database:
         future: Future[Any] = Future()
         if self._queue.qsize() >= _QUEUED:
             future.set_exception(StorageUnavailable("too much is waiting to be written"))
+        elif self._is_stalled():
+            future.set_exception(StorageUnavailable("the database does not answer"))
         else:
             self._queue.put(_Work(handler, argument, future))
         return future
 
     def write(self, handler: Handler, argument: Any, *, timeout: float = 5.0) -> Any:
         """Run *handler* on *argument* durably; StorageUnavailable when that fails or takes long."""
+        future = self.submit(handler, argument)
         try:
-            return self.submit(handler, argument).result(timeout)
+            return future.result(timeout)
         except FutureTimeoutError as error:
+            future.cancel()  # what has not begun must not happen behind the caller's back
             raise StorageUnavailable("the database takes too long") from error
 
     @contextmanager
@@ -128,7 +137,7 @@ class Database:
         try:
             with self._read_engine.connect() as connection:
                 yield connection
-        except DBAPIError as error:
+        except (DBAPIError, PoolTimeoutError) as error:
             raise StorageUnavailable("the database can not be read") from error
 
     @contextmanager
@@ -139,13 +148,21 @@ class Database:
 
     # -- the writer ---------------------------------------------------------------------------
 
-    def _write_loop(self) -> None:
+    def _write_loop(self, number: int) -> None:
         while True:
             works, last = self._take()
-            if works:
-                self._commit(works)
+            wanted = [work for work in works if work.future.set_running_or_notify_cancel()]
+            if wanted:
+                self._began[number] = time.monotonic()
+                self._commit(wanted)
+                self._began[number] = None
             if last:
                 return
+
+    def _is_stalled(self) -> bool:
+        """True when every writer has been in one commit for long: waiting would pile up."""
+        late = time.monotonic() - _STALLED_S
+        return all(began is not None and began < late for began in self._began)
 
     def _take(self) -> tuple[list[_Work], bool]:
         """Wait for one work, then take along what has queued up meanwhile."""
@@ -172,13 +189,18 @@ class Database:
 
     def _failed(self, works: list[_Work], error: Exception, tries: int) -> None:
         """Say that storage is away to all at once; look for any other fault one by one."""
+        if engines.is_broken(error):
+            log.critical("storage.broken", error=type(error).__name__)
+            self._give_up()
         if _is_away(error):
             log.error("storage.failed", error=type(error).__name__, works=len(works))
             for work in works:
                 work.future.set_exception(StorageUnavailable())
+        elif _is_contention(error) and tries > 1:
+            self._commit(works, tries - 1)
         elif len(works) > 1:
             for work in works:
-                self._commit([work], tries)
+                self._commit([work])
         elif isinstance(error, DBAPIError) and tries > 1:  # another writer was in between
             self._commit(works, tries - 1)
         else:
@@ -198,54 +220,20 @@ class Database:
                     results[index] = answer
         return results
 
-    # -- engines ------------------------------------------------------------------------------
-
-    def _engine(self, *, writes: bool) -> Engine:
-        if not self.is_sqlite:
-            return create_engine(self.url, pool_size=self._writers + 2, pool_pre_ping=True)
-        pool: Any = StaticPool if writes else QueuePool
-        if not self.url.database or self.url.database == ":memory:":
-            raise ConfigurationError("`database` names no file; an opt-out must survive a restart.")
-        # A reader may not make the file: an empty one would look like one that lost everything.
-        mode = "rwc" if writes else "ro"
-        uri = f"file:{quote(self.url.database)}?mode={mode}"
-        engine = create_engine(
-            "sqlite://",
-            poolclass=pool,
-            creator=lambda: sqlite3.connect(uri, uri=True, timeout=1.0, check_same_thread=False),
-        )
-        event.listen(engine, "connect", _open_writer if writes else _open_reader)
-        event.listen(engine, "begin", _begin_immediate if writes else _begin_deferred)
-        return engine
-
-    def _assert_durable(self, connection: Connection) -> None:
-        if not self.is_sqlite:
-            value = str(connection.execute(text("SHOW synchronous_commit")).scalar_one())
-            if value == "off":
-                raise ConfigurationError(
-                    "PostgreSQL has synchronous_commit=off, which loses acknowledged declines; "
-                    "set it to on for this role."
-                )
-            return
-        for pragma, (_, expected) in _SQLITE_PRAGMAS.items():
-            found = connection.exec_driver_sql(f"PRAGMA {pragma}").scalar()
-            if found != expected:
-                raise ConfigurationError(
-                    f"SQLite refuses PRAGMA {pragma} (it is {found!r}); "
-                    "put the database on a local file system."
-                )
-
-
-def _reason(error: DBAPIError) -> str:
-    """Return the first line of what the driver said; PostgreSQL's next ones quote values."""
-    return str(error.orig).partition("\n")[0].strip()
-
 
 def _is_away(error: Exception) -> bool:
     """True for what no other work in this batch would survive: locked, full, broken, gone."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
     if isinstance(error, OperationalError):
-        return not str(getattr(error.orig, "sqlstate", None) or "").startswith(_CONTENTION)
-    return isinstance(error, OSError | InterfaceError)
+        return not _is_contention(error)
+    return isinstance(error, OSError | InterfaceError | PoolTimeoutError | ConfigurationError)
+
+
+def _is_contention(error: Exception) -> bool:
+    """True when PostgreSQL rolled back because of another writer; the same will go through."""
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return str(code or "").startswith(_CONTENTION)
 
 
 def _settle(future: "Future[Any]", result: Any) -> None:
@@ -253,23 +241,3 @@ def _settle(future: "Future[Any]", result: Any) -> None:
         future.set_exception(result)
     else:
         future.set_result(result)
-
-
-def _open_writer(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves: the driver's is deferred
-    for pragma, (value, _) in _SQLITE_PRAGMAS.items():
-        connection.execute(f"PRAGMA {pragma} = {value}")
-
-
-def _open_reader(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None
-    connection.execute("PRAGMA query_only = ON")
-
-
-def _begin_immediate(connection: Connection) -> None:
-    # A deferred transaction that turns to writing fails at once with SQLITE_BUSY_SNAPSHOT.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _begin_deferred(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")

@@ -18,7 +18,8 @@ upstreams
 wakeup
 wire
 claims                           errors origins strictjson
-database                         errors
+engines                          errors
+database                         engines errors
 deliveries                       schema
 exchange                         upstreams wire
 lock                             errors
@@ -178,9 +179,9 @@ pydantic           secret settings settings_fields settings_refusals settings_so
 pydantic_core      secret settings_refusals settings_tables
 pydantic_settings  settings settings_sources
 requests           demo exchange wire
-sqlalchemy         database deliveries intake leases ledger migrate migrations outbox pace schema
+sqlalchemy         database deliveries engines intake leases ledger migrate migrations outbox pace schema
                    store uses
-sqlite3            cli.check database
+sqlite3            cli.check engines
 urllib3            exchange wire
 waitress           demo sandbox serve
 werkzeug           demo sandbox web
