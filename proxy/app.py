@@ -1,5 +1,6 @@
 """The only place where the parts meet: settings in, a running service out."""
 
+import time
 from pathlib import Path
 
 import structlog
@@ -8,10 +9,13 @@ from proxy import migrate
 from proxy.clocks import Steady, wall
 from proxy.control import Control, socket_path
 from proxy.database import Database
+from proxy.dead_letters import DeadLetters
 from proxy.errors import ConfigurationError, StorageUnavailable
+from proxy.figures import measure, ping
 from proxy.intake import Intake
 from proxy.ledger import Ledger
 from proxy.lock import FileLock
+from proxy.notices import Notices
 from proxy.outbox import Outbox
 from proxy.privacy import CustomerKeys
 from proxy.receipts import Signer, load_audit_key, load_signing_key
@@ -38,6 +42,8 @@ def policy_of(upstream: UpstreamSetting) -> Policy:
     )
 
 
+_STANDSTILL_S = 150.0  # a round of claims waits for the database a minute at most, and twice
+
 # For rows of an upstream that the settings no longer name: they wait until it is back.
 _TAKEN_OUT = Policy(on_purchase=False, settle_ms=5_000, hold_ms=86_400_000, implied_ms=None)
 
@@ -56,8 +62,10 @@ class Service:
         self.signer = Signer(signing_key, settings.audience)
         self.wakeup = Wakeup()
         customers = _customer_keys(configuration)
-        self.intake = Intake(self.database, ledger, self._policy, self.wakeup.ring, customers)
+        self.notices = None if self._embedded else Notices(self.database.url, self.wakeup.ring)
+        self.intake = Intake(self.database, ledger, self._policy, self._wake, customers)
         self.outbox = Outbox(self.database, ledger, customers=customers)
+        self.dead_letters = DeadLetters(self.database, ledger)
         self.worker = self._make_worker(settings) if with_worker else None
         self.control = self._make_control()
 
@@ -77,6 +85,8 @@ class Service:
             self.outbox.take_back()  # whoever sent them held this lock, and is gone
         if self.control:
             self.control.start()
+        if self.notices:
+            self.notices.start(listen=self.worker is not None)
         if self.worker:
             self.worker.start()
 
@@ -86,6 +96,8 @@ class Service:
             self.control.stop()
         if self.worker:
             self.worker.stop()
+        if self.notices:
+            self.notices.stop()
         self.database.stop()
         if self.lock:
             self.lock.release()
@@ -108,15 +120,23 @@ class Service:
     def ready(self) -> list[str]:
         """Return why this process should get no traffic; nothing if it should."""
         try:
-            self.outbox.ping()
+            ping(self.database)
         except StorageUnavailable:
             return ["storage: the database can not be written"]
+        if self.worker and time.monotonic() - self.worker.claimed_at > _STANDSTILL_S:
+            return ["delivery: the worker stands still"]
         return []
 
     def measure(self) -> dict[str, float]:
         """Return the figures of the register as they are now."""
         alarm = float(self.configuration.alarm is not None)  # the old settings go on working
-        return self.outbox.measure() | {"settings_alarm": alarm}
+        return measure(self.database) | {"settings_alarm": alarm}
+
+    def _wake(self, after_ms: int) -> None:
+        """Ring for the worker in this process, and for those elsewhere."""
+        self.wakeup.ring(after_ms)
+        if self.notices:
+            self.notices.tell(after_ms)
 
     def _policy(self, partner: str, upstream: str) -> Policy:
         setting = self.configuration.current.partners.get(partner)
@@ -126,7 +146,7 @@ class Service:
     def _make_control(self) -> Control | None:
         if not self._embedded:
             return None  # on PostgreSQL commands write directly
-        return Control(socket_path(Path(self.database.url.database or "")), self.outbox)
+        return Control(socket_path(Path(self.database.url.database or "")), self.dead_letters)
 
     def _make_worker(self, settings: Settings) -> Worker:
         sender = Sender(audience=settings.audience, deadline=DEADLINE.total_seconds())

@@ -13,8 +13,8 @@ from typing import Any
 
 import structlog
 
+from proxy.dead_letters import DeadLetters
 from proxy.errors import StorageUnavailable
-from proxy.outbox import Outbox
 
 log = structlog.get_logger()
 
@@ -31,9 +31,9 @@ def socket_path(database: Path) -> Path:
 class Control:
     """Answers commands: one JSON line in, one JSON line out."""
 
-    def __init__(self, path: Path, outbox: Outbox) -> None:
+    def __init__(self, path: Path, dead_letters: DeadLetters) -> None:
         self._path = path
-        self._outbox = outbox
+        self._dead_letters = dead_letters
         self._server: socketserver.ThreadingUnixStreamServer | None = None
 
     def start(self) -> None:
@@ -70,7 +70,9 @@ class Control:
             if asked["command"] != "requeue":
                 return {"error": "there is no such command"}
             return {
-                "done": [self._outbox.requeue(int(row), asked["note"]) for row in asked["rows"]]
+                "done": [
+                    self._dead_letters.requeue(int(row), asked["note"]) for row in asked["rows"]
+                ]
             }
         except (ValueError, KeyError, TypeError):
             return {"error": "that is not a command"}

@@ -1,6 +1,7 @@
 """Leases: due rows are claimed with permits of the pace, in turn from each partner."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -27,13 +28,16 @@ _DUE = (
 )
 
 
+Pair = tuple[str, str]  # partner and upstream
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
     """What shares one bucket: a credential at a host, and the upstreams that use it."""
 
     bucket: str
     rate: float  # permits a second; 0: no pace
-    apis: dict[tuple[str, str], Api]  # by partner and upstream
+    apis: dict[Pair, Api]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +46,10 @@ class Wanted:
 
     lanes: Sequence[Lane]
     free: int  # senders with nothing to do
-    flying: Mapping[str, int] = field(default_factory=dict)  # under way, by bucket
+    flying: Mapping[Pair, int] = field(default_factory=dict)  # what is under way
+    windows: Mapping[Pair, int] = field(default_factory=dict)  # what may be; absent: any number
     lease_ms: int
+    lead_ms: int = 0  # how far ahead permits are booked, so that the commit does not make them late
 
     def share(self, lane: Lane, taken: int) -> int:
         """Return how many rows *lane* may have more, after *taken* of this round.
@@ -53,7 +59,7 @@ class Wanted:
         """
         left = self.free - taken
         if len(self.lanes) > 1:
-            left = (left - self.flying.get(lane.bucket, 0) + 1) // 2
+            left = (left - sum(self.flying.get(pair, 0) for pair in lane.apis) + 1) // 2
         return max(0, left)
 
 
@@ -62,6 +68,7 @@ class Taken:
     """What a claim brought, and when there may be more; all times by the clock of the claim."""
 
     now: int
+    seen_at: float  # when that was by this process' monotonic clock, in seconds
     deliveries: list[Delivery]
     next_at: int | None
 
@@ -74,6 +81,7 @@ class Round:
     wanted: Wanted
     now: int
     customers: CustomerKeys | None
+    seen_at: float = field(default_factory=time.monotonic)
     deliveries: list[Delivery] = field(default_factory=list)
     emptied: list[Lane] = field(default_factory=list)  # lanes with senders left over
     changed: list[tuple[Offer, Fact]] = field(default_factory=list)
@@ -81,19 +89,20 @@ class Round:
     def claim(self, lane: Lane, bucket: pace.Bucket) -> pace.Bucket:
         """Claim what the lane may send; return its bucket with the permits taken."""
         free = self.wanted.share(lane, len(self.deliveries))
-        slots = pace.permits(bucket, rate=lane.rate, now=self.now, most=free)
+        booked_at = self.now + (self.wanted.lead_ms if lane.rate > 0 else 0)
+        slots = pace.permits(bucket, rate=lane.rate, now=booked_at, most=free)
         if not slots:
             if free > 0:
                 self.emptied.append(lane)
             return bucket
-        rows = due_rows(self.connection, lane, bucket.suspect, self.now, len(slots))
+        rows = self._due(lane, bucket.suspect, len(slots))
         probe = bucket.paused_at is not None
         fresh = [row for row in rows if not self._condemned(row)]
         for offer, send_at in zip(fresh, slots, strict=False):  # fewer rows than permits is usual
             self._take(offer, lane, send_at, probe=probe)
         if len(fresh) < len(slots):
             self.emptied.append(lane)
-        return pace.take(bucket, rate=lane.rate, now=self.now, count=len(fresh))
+        return pace.take(bucket, rate=lane.rate, now=booked_at, count=len(fresh))
 
     def _condemned(self, offer: Offer) -> bool:
         """Give up a row that has become ambiguous while it waited; it uses up no permit."""
@@ -117,7 +126,44 @@ class Round:
         # What the row keeps frozen holds no personal data; that is frozen in its own column.
         customer = self.customers.open_for(offer) if self.customers else {}
         body = body_for(api, metadata=metadata, customer=customer) if customer else offer.body
-        self.deliveries.append(_delivery(offer, claimed, body or claimed.body, probe=probe))
+        self.deliveries.append(
+            Delivery(
+                row=offer.id,
+                claim=claimed.claim,
+                partner=offer.partner,
+                upstream=offer.upstream,
+                offer=offer.offer,
+                epoch=offer.epoch,
+                attempt=offer.attempts,
+                body=body or claimed.body,
+                send_at=claimed.send_at,
+                lease_until=claimed.lease_until,
+                probe=probe,
+            )
+        )
+
+    def _due(self, lane: Lane, suspect: int | None, most: int) -> list[Offer]:
+        """Return at most *most* due rows of the lane, in turn from each partner and upstream.
+
+        The *suspect* of a paused credential comes last: any other row makes a better probe.
+        """
+        turns: list[tuple[bool, int, int, Offer]] = []
+        for pair in lane.apis:
+            room = min(most, self._room(pair))
+            query = _DUE.where(_is_mine(*pair), offers.c.due_at <= self.now)
+            query = query.limit(room + (suspect is not None)) if room > 0 else query.limit(0)
+            rows = [store.offer_of(row) for row in self.connection.execute(query)]
+            turns += [
+                (row.id == suspect, turn, row.due_at or 0, row) for turn, row in enumerate(rows)
+            ]
+        turns.sort(key=lambda one: one[:3])
+        return [offer for *_, offer in turns[:most]]
+
+    def _room(self, pair: Pair) -> int:
+        """Return how many more of *pair* may be under way."""
+        taken = sum((one.partner, one.upstream) == pair for one in self.deliveries)
+        flying = self.wanted.flying.get(pair, 0) + taken
+        return self.wanted.windows.get(pair, flying + self.wanted.free) - flying
 
     def taken(self, buckets: dict[str, pace.Bucket]) -> Taken:
         """Return what was claimed, and the earliest time at which there may be more.
@@ -129,7 +175,12 @@ class Round:
             for lane in self.emptied
             if (due := self._first_due(lane)) is not None
         ]
-        return Taken(now=self.now, deliveries=self.deliveries, next_at=min(opens, default=None))
+        return Taken(
+            now=self.now,
+            seen_at=self.seen_at,
+            deliveries=self.deliveries,
+            next_at=min(opens, default=None),
+        )
 
     def _first_due(self, lane: Lane) -> int | None:
         dues = [
@@ -137,28 +188,9 @@ class Round:
                 select(offers.c.due_at).where(_is_mine(*pair)).order_by(offers.c.due_at).limit(1)
             ).scalar()
             for pair in lane.apis
+            if self._room(pair) > 0  # else a sender that becomes free rings
         ]
         return min((due for due in dues if due is not None), default=None)
-
-
-def due_rows(
-    connection: Connection, lane: Lane, suspect: int | None, now: int, most: int
-) -> list[Offer]:
-    """Return at most *most* due rows of the lane, in turn from each partner and upstream.
-
-    The *suspect* of a paused credential comes last: any other row makes a better probe.
-    """
-    turns: list[tuple[bool, int, int, Offer]] = []
-    for partner, upstream in lane.apis:
-        query = (
-            _DUE.where(_is_mine(partner, upstream))
-            .where(offers.c.due_at <= now)
-            .limit(most + (suspect is not None))
-        )
-        rows = [store.offer_of(row) for row in connection.execute(query)]
-        turns += [(row.id == suspect, turn, row.due_at or 0, row) for turn, row in enumerate(rows)]
-    turns.sort(key=lambda one: one[:3])
-    return [offer for *_, offer in turns[:most]]
 
 
 def fact_of(kind: str, offer: Offer, now: int) -> Fact:
@@ -170,19 +202,3 @@ def fact_of(kind: str, offer: Offer, now: int) -> Fact:
 
 def _is_mine(partner: str, upstream: str) -> ColumnElement[bool]:
     return and_(IS_DUE, offers.c.partner == partner, offers.c.upstream == upstream)
-
-
-def _delivery(offer: Offer, claimed: Claimed, body: str, *, probe: bool) -> Delivery:
-    return Delivery(
-        row=offer.id,
-        claim=claimed.claim,
-        partner=offer.partner,
-        upstream=offer.upstream,
-        offer=offer.offer,
-        epoch=offer.epoch,
-        attempt=offer.attempts,
-        body=body,
-        send_at=claimed.send_at,
-        lease_until=claimed.lease_until,
-        probe=probe,
-    )

@@ -4,7 +4,8 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, literal_column, select, text
+import structlog
+from sqlalchemy import Connection, literal_column
 
 from proxy import pace, store
 from proxy.choices import Delivery, Kind, Outcome, Report, Source
@@ -15,17 +16,16 @@ from proxy.privacy import CustomerKeys
 from proxy.register import Offer
 from proxy.reporting import (
     Dice,
-    can_requeue,
     condemn,
     finish,
     lapse,
     release,
-    requeue,
     tick,
 )
 from proxy.schema import offers
 
-_TOUCH = text("UPDATE alembic_version SET version_num = version_num")
+log = structlog.get_logger()
+
 _TIMERS = 200  # rows whose time has come, per round
 
 
@@ -77,36 +77,14 @@ class Outbox:
         changed: int = self._database.write(self._take_back_each, None, timeout=60.0)
         return changed
 
-    def requeue(self, row: int, note: str = "") -> bool:
-        """Make the dead letter *row* due again; False if it is none or may not be."""
-        done: bool = self._database.write(self._requeue_each, (row, note), timeout=60.0)
-        return done
-
-    def ping(self) -> None:
-        """Write what is there once more; StorageUnavailable when the database takes no writes."""
-        self._database.write(_ping_all, None)
-
-    def measure(self) -> dict[str, float]:
-        """Return how many offers stand where, and the age of the oldest due row in seconds."""
-        with self._database.read() as connection:
-            by_report = select(offers.c.report, func.count()).group_by(offers.c.report)
-            figures = {
-                f"deliveries.{report}": float(count)
-                for report, count in connection.execute(by_report)
-            }
-            oldest = select(func.min(offers.c.due_at)).where(literal_column("report = 'due'"))
-            due_at = connection.execute(oldest).scalar()
-            age = (self._database.now(connection) - due_at) / 1000 if due_at else 0.0
-        return figures | {"oldest_due_seconds": max(0.0, age)}
-
     # -- claim --------------------------------------------------------------------------------
 
     def _claim_each(self, connection: Connection, wishes: list[Wanted]) -> list[Taken]:
         return [self._claim(connection, wanted) for wanted in wishes]
 
     def _claim(self, connection: Connection, wanted: Wanted) -> Taken:
-        now = self._database.now(connection)
         locked = pace.lock(connection, (lane.bucket for lane in wanted.lanes))
+        now = self._database.now(connection)  # not before: another worker may have held the lock
         buckets = {key: pace.sane(bucket, now) for key, bucket in locked.items()}
         under_way = Round(connection=connection, wanted=wanted, now=now, customers=self._customers)
         moved = {lane.bucket: under_way.claim(lane, buckets[lane.bucket]) for lane in wanted.lanes}
@@ -132,8 +110,9 @@ class Outbox:
             rows[offer.id] = offer = finish(offer, end.outcome, now, self._dice)
             changed.append((offer, _ended(offer, end, now)))
             if end.bucket in buckets:
-                learned = pace.learn(buckets[end.bucket], offer.id, end.outcome, now)
-                buckets[end.bucket], alone = learned
+                before = buckets[end.bucket]
+                buckets[end.bucket], alone = pace.learn(before, offer.id, end.outcome, now)
+                _tell(before, buckets[end.bucket])
                 changed += self._condemn(connection, rows, alone, now)
         store.save(connection, self._ledger, changed, now)
         pace.save(connection, buckets.values())
@@ -151,7 +130,7 @@ class Outbox:
         rows[row] = dead = condemn(offer, "forbidden")
         return [(dead, fact_of("delivery.dead", dead, now))]
 
-    # -- release, time, requeue ---------------------------------------------------------------
+    # -- release, time ------------------------------------------------------------------------
 
     def _release_each(self, connection: Connection, deliveries: list[Delivery]) -> list[None]:
         now = self._database.now(connection)
@@ -187,21 +166,6 @@ class Outbox:
         self._save(connection, [lapse(row, now) for row in rows], "delivery.lapsed", now)
         return [len(rows)] * len(asked)
 
-    def _requeue_each(self, connection: Connection, asked: list[tuple[int, str]]) -> list[bool]:
-        now = self._database.now(connection)
-        rows = store.lock_ids(connection, [row for row, _ in asked])
-        answers = []
-        for row, note in asked:
-            offer = rows.get(row)
-            allowed = offer is not None and can_requeue(offer, now)
-            answers.append(allowed)
-            if offer is None or not allowed:
-                continue
-            rows[row] = offer = requeue(offer, now)
-            fact = Fact(kind="delivery.requeued", at=now, source=Source.OPERATOR, note=note or None)
-            store.save(connection, self._ledger, [(offer, fact)], now)
-        return answers
-
     def _save(self, connection: Connection, rows: list[Offer], kind: str, now: int) -> None:
         changed = [(offer, fact_of(kind, offer, now)) for offer in rows]
         store.save(connection, self._ledger, changed, now)
@@ -219,9 +183,10 @@ def _tells(end: _Finish) -> bool:
     return end.delivery.probe or end.outcome.kind in (Kind.THROTTLED, Kind.SETUP, Kind.FORBIDDEN)
 
 
-def _ping_all(connection: Connection, asked: list[None]) -> list[None]:
-    connection.execute(_TOUCH)  # a full disk refuses this, and would not refuse an empty commit
-    return asked
+def _tell(before: pace.Bucket, after: pace.Bucket) -> None:
+    if (before.paused_at is None) != (after.paused_at is None):
+        event = "credential.works" if after.paused_at is None else "credential.paused"
+        log.warning(event, bucket=after.bucket, reason=after.reason)
 
 
 def _is_ours(offer: Offer, delivery: Delivery) -> bool:

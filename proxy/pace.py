@@ -14,6 +14,7 @@ from proxy.choices import Kind, Outcome
 from proxy.schema import buckets
 
 HORIZON_MS = 200  # how far ahead of its permit a row may be claimed
+LONGEST_LEAD_MS = 2_000  # how far ahead permits are booked where commits are slow
 PROBE_AFTER_S = 30.0
 PROBE_CAP_S = 300.0
 LONGEST_SHUT_MS = 15 * 60 * 1000  # what a Retry-After is clamped to
@@ -108,10 +109,11 @@ def take(bucket: Bucket, *, rate: float, now: int, count: int) -> Bucket:
 def _first(bucket: Bucket, spacing: float, now: int) -> float:
     """Return when the next permit is usable, in microseconds.
 
-    Permits are never booked further ahead than the horizon: a time beyond it comes from a clock
-    that was set back since, and must not stop deliveries until it is reached again.
+    Permits are never booked further ahead than lead and horizon: a time beyond it comes from a
+    clock that was set back since, and must not stop deliveries until it is reached again.
     """
-    booked = bucket.next_us if bucket.next_us <= (now + HORIZON_MS) * 1000 + spacing else 0
+    furthest = (now + LONGEST_LEAD_MS + HORIZON_MS) * 1000 + spacing
+    booked = bucket.next_us if bucket.next_us <= furthest else 0
     return max(booked, now * 1000, bucket.shut_until * 1000)
 
 

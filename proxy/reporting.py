@@ -144,18 +144,3 @@ def tick(offer: Offer, now: int) -> Offer:
 def condemn(offer: Offer, reason: str) -> Offer:
     """Make a waiting row a dead letter: only it was refused, not the credential."""
     return replace(offer, report=Report.DEAD, outcome=reason, due_at=None, claim=None)
-
-
-def can_requeue(offer: Offer, now: int) -> bool:
-    """Only a dead letter whose customer still declines, and not past what the insurer remembers."""
-    if offer.report is not Report.DEAD or offer.choice is not Choice.DECLINED:
-        return False
-    return not is_ambiguous(offer, now)
-
-
-def requeue(offer: Offer, now: int) -> Offer:
-    """Make a dead letter due again: a new epoch after a definite answer, else the old key."""
-    offer = replace(offer, report=Report.DUE, due_at=now, claims=0, claim=None)
-    if offer.unknown_at is not None:
-        return offer
-    return replace(offer, epoch=offer.epoch + 1, attempts=0, attempt_at=None, body=None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from proxy.choices import Delivery, Kind, Outcome
 from proxy.credentials import Credentials, bucket_of, credentials_for
 from proxy.errors import ConfigurationError
-from proxy.leases import Lane
+from proxy.leases import Lane, Pair
 from proxy.reload import Configuration
 from proxy.sender import Sender
 from proxy.settings import Settings
@@ -15,7 +15,6 @@ from proxy.settings_upstreams import HmacSetting, OAuthSetting, UpstreamSetting
 from proxy.worker import Routing
 
 Way = tuple[UpstreamSetting, Credentials]
-Pair = tuple[str, str]  # partner and upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Routes:
         self._configuration = configuration
         self._sender = sender
         self._lock = threading.Lock()
-        self._now = _Ways(None, Routing(lanes=(), bucket_of={}), {})
+        self._now = _Ways(None, Routing(lanes=(), lane_of={}), {})
         configuration.require(_judge)
 
     def routing(self) -> Routing:
@@ -78,7 +77,8 @@ def _ways(settings: Settings) -> _Ways:
         apis = lane.apis | {pair: upstream.definition}
         rate = _slower(lane.rate, upstream.rate_per_second)
         lanes[bucket] = Lane(bucket=bucket, rate=rate, apis=apis)
-    return _Ways(settings, Routing(lanes=tuple(lanes.values()), bucket_of=buckets), ways)
+    lane_of = {pair: lanes[bucket] for pair, bucket in buckets.items()}
+    return _Ways(settings, Routing(lanes=tuple(lanes.values()), lane_of=lane_of), ways)
 
 
 def _identity(upstream: UpstreamSetting) -> tuple[str, ...]:

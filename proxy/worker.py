@@ -1,6 +1,7 @@
 """The delivery worker: claim, send, finish. Stops cleanly and hands back what it did not send."""
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,15 +12,18 @@ import structlog
 
 from proxy.choices import Delivery, Kind, Outcome
 from proxy.errors import StorageUnavailable
-from proxy.leases import Lane, Wanted
+from proxy.leases import Lane, Pair, Taken, Wanted
 from proxy.outbox import Outbox
+from proxy.pace import LONGEST_LEAD_MS
 from proxy.wakeup import Wakeup
+from proxy.windows import Windows
 
 log = structlog.get_logger()
 
 POLL_S = 1.0  # the backstop behind the bell
 STORAGE_PAUSE_S = 1.0
 GATHER_MS = 2  # while most senders are busy, one claim serves those that become free together
+LATE_S = 0.05  # what a permit may be late, or a spacing of the pace if that is more
 GRACE_S = 8.0  # for sends in flight when asked to stop
 
 
@@ -42,7 +46,7 @@ class Routing:
     """The lanes in force, and which one serves a partner's upstream."""
 
     lanes: tuple[Lane, ...]
-    bucket_of: Mapping[tuple[str, str], str]
+    lane_of: Mapping[Pair, Lane]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +69,17 @@ class Worker:
         self._routes = routes
         self._send = send
         self._limits = limits
+        self._windows = Windows(limits.senders)
+        self._lead_ms = 0  # twice what the latest claim took to be committed
         self._queue: SimpleQueue[_Flight | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._flying: dict[str, int] = {}  # deliveries under way, by bucket
+        self._flying: dict[Pair, int] = {}  # deliveries under way
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._stop_by: float | None = None
         self._next_at: dict[str, float] = {}  # when the next request of a bucket may leave
         self._tick_at = 0.0  # when to see next what time has brought
-        self._round = 0
-        self.claimed_at = time.monotonic()  # for the watchdog: when the loop last came round
+        self.claimed_at = time.monotonic()  # when the loop last came round
 
     def start(self) -> None:
         """Begin to claim and send."""
@@ -126,47 +131,49 @@ class Worker:
             self._outbox.tick()
             self._tick_at = began + POLL_S
         routing = self._routes()
-        lanes = self._rotated(routing.lanes)
-        with self._lock:
-            flying = dict(self._flying)
-        free = max(0, self._limits.senders - sum(flying.values()))
+        wanted = self._wanted(routing)
         began = time.monotonic()
-        taken = self._outbox.claim(
-            Wanted(lanes=lanes, free=free, flying=flying, lease_ms=self._limits.lease_ms)
-        )
-        rates = {lane.bucket: lane.rate for lane in lanes}
+        taken = self._outbox.claim(wanted)
+        self._lead_ms = min(round(2_000 * (time.monotonic() - began)), LONGEST_LEAD_MS)
+        late = []
         for delivery in taken.deliveries:
-            bucket = routing.bucket_of[delivery.partner, delivery.upstream]
-            self._count(bucket, 1)
-            self._queue.put(self._flight(delivery, bucket, rates[bucket], taken.now, began))
+            lane = routing.lane_of[_pair(delivery)]
+            if wanted.lead_ms < LONGEST_LEAD_MS and _is_late(delivery, lane, taken):
+                late.append(delivery)  # others may have the permits that follow
+            else:
+                self._fly(delivery, lane, taken, began)
+        self._outbox.release(late)
         if taken.next_at is None:
             return POLL_S
         return min(POLL_S, (taken.next_at - taken.now) / 1000)
 
-    def _flight(
-        self, delivery: Delivery, bucket: str, rate: float, claimed_at: int, began: float
-    ) -> _Flight:
-        """Bring the claim's times to our own clock: the lease from before, the permit from after.
+    def _wanted(self, routing: Routing) -> Wanted:
+        with self._lock:
+            flying = dict(self._flying)
+        return Wanted(
+            lanes=random.sample(routing.lanes, len(routing.lanes)),  # none is always first
+            free=max(0, self._limits.senders - sum(flying.values())),
+            flying=flying,
+            windows=self._windows.sizes(flying),
+            lease_ms=self._limits.lease_ms,
+            lead_ms=self._lead_ms,
+        )
 
-        Permits that a slow commit has made late keep their distance, or they would leave at once.
+    def _fly(self, delivery: Delivery, lane: Lane, taken: Taken, began: float) -> None:
+        """Queue *delivery* with its times by our own clock: the lease as if from before the claim.
+
+        Permits that the commit has made late keep their distance, or they would leave at once.
         """
-        permit = time.monotonic() + max(0, delivery.send_at - claimed_at) / 1000
-        send_at = max(permit, self._next_at.get(bucket, 0.0))
-        if rate > 0:
-            self._next_at[bucket] = send_at + 1 / rate
-        until = began + (delivery.lease_until - claimed_at) / 1000
-        return _Flight(delivery, bucket, send_at, until)
+        send_at = max(_permit(delivery, taken), time.monotonic(), self._next_at.get(lane.bucket, 0))
+        self._next_at[lane.bucket] = send_at + _spacing(lane)
+        until = began + (delivery.lease_until - taken.now) / 1000
+        self._count(_pair(delivery), 1)
+        self._queue.put(_Flight(delivery, lane.bucket, send_at, until))
 
-    def _rotated(self, lanes: tuple[Lane, ...]) -> tuple[Lane, ...]:
-        """Let another lane be first each time."""
-        self._round += 1
-        first = self._round % len(lanes) if lanes else 0
-        return lanes[first:] + lanes[:first]
-
-    def _count(self, bucket: str, change: int) -> int:
+    def _count(self, pair: Pair, change: int) -> int:
         """Return how many deliveries are under way in all."""
         with self._lock:
-            self._flying[bucket] = self._flying.get(bucket, 0) + change
+            self._flying[pair] = self._flying.get(pair, 0) + change
             return sum(self._flying.values())
 
     # -- send ---------------------------------------------------------------------------------
@@ -180,7 +187,7 @@ class Worker:
             except Exception:
                 log.exception("send.crashed", delivery=flight.delivery.row)
             finally:
-                crowded = self._count(flight.bucket, -1) > self._limits.senders * 3 // 4
+                crowded = self._count(_pair(flight.delivery), -1) > self._limits.senders * 3 // 4
                 self._wakeup.ring(GATHER_MS if crowded else 0)
 
     def _deliver(self, flight: _Flight) -> None:
@@ -190,6 +197,7 @@ class Worker:
             self._outbox.release([flight.delivery])
             return
         outcome = self._send(flight.delivery)
+        self._windows.learn(_pair(flight.delivery), outcome.kind)
         _tell(flight.delivery, outcome, kept=self._finish(flight, outcome))
 
     def _finish(self, flight: _Flight, outcome: Outcome) -> bool:
@@ -201,6 +209,25 @@ class Worker:
                 if time.monotonic() + STORAGE_PAUSE_S >= flight.until:
                     raise
             self._stopping.wait(STORAGE_PAUSE_S)
+
+
+def _pair(delivery: Delivery) -> Pair:
+    return delivery.partner, delivery.upstream
+
+
+def _permit(delivery: Delivery, taken: Taken) -> float:
+    """Return when the permit of *delivery* is usable, by the monotonic clock."""
+    return taken.seen_at + (delivery.send_at - taken.now) / 1000
+
+
+def _spacing(lane: Lane) -> float:
+    return 1 / lane.rate if lane.rate > 0 else 0.0
+
+
+def _is_late(delivery: Delivery, lane: Lane, taken: Taken) -> bool:
+    """True when a permit of the pace is later than its distance from the next one."""
+    late = time.monotonic() - _permit(delivery, taken)
+    return lane.rate > 0 and late > max(LATE_S, _spacing(lane))
 
 
 def _tell(delivery: Delivery, outcome: Outcome, *, kept: bool) -> None:

@@ -52,14 +52,18 @@ outbox                           choices database leases ledger pace privacy reg
 reload                           errors settings
 sender                           choices credentials exchange judge oauth settings_upstreams
                                  upstreams wire
-control                          errors outbox
+control                          dead_letters errors
+dead_letters                     choices database ledger register reporting store
+figures                          database leases schema
+notices                          engines
+windows                          choices leases
 tokens                           choices claims errors keys settings
-worker                           choices errors leases outbox wakeup
+worker                           choices errors leases outbox pace wakeup windows
 routes                           choices credentials errors leases reload sender settings
                                  settings_upstreams worker
-app                              clocks control database errors intake ledger lock migrate outbox
-                                 privacy receipts register reload routes sender settings
-                                 settings_upstreams wakeup worker
+app                              clocks control database dead_letters errors figures intake ledger
+                                 lock migrate notices outbox privacy receipts register reload routes
+                                 sender settings settings_upstreams wakeup worker
 serve                            app clocks errors logs reload settings tokens web.private
                                  web.public
 __main__                         cli
@@ -179,8 +183,8 @@ pydantic           secret settings settings_fields settings_refusals settings_so
 pydantic_core      secret settings_refusals settings_tables
 pydantic_settings  settings settings_sources
 requests           demo exchange wire
-sqlalchemy         database deliveries engines intake leases ledger migrate migrations outbox pace schema
-                   store uses
+sqlalchemy         database dead_letters deliveries engines figures intake leases ledger migrate
+                   migrations notices outbox pace schema store uses
 sqlite3            cli.check engines
 urllib3            exchange wire
 waitress           demo sandbox serve

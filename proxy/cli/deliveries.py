@@ -112,7 +112,7 @@ def _requeue(configuration: Configuration, rows: list[int], note: str) -> list[b
     service = Service(configuration, with_worker=False)
     service.start()
     try:
-        return [service.outbox.requeue(row, note) for row in rows]
+        return [service.dead_letters.requeue(row, note) for row in rows]
     finally:
         service.stop()
 

@@ -14,6 +14,8 @@ from sqlalchemy import create_engine, make_url, text
 from proxy import migrate
 from proxy.choices import Choice, Delivery, Kind, Message, Outcome, Source
 from proxy.database import Database
+from proxy.dead_letters import DeadLetters
+from proxy.figures import measure
 from proxy.intake import Intake
 from proxy.leases import Lane, Taken, Wanted
 from proxy.ledger import Ledger
@@ -87,6 +89,7 @@ class Register:
     clock: Clock
     intake: Intake
     outbox: Outbox
+    dead_letters: DeadLetters
     rung: list[int] = field(default_factory=list)
     rate: float = 0.0
     bucket: str = "bucket-1"
@@ -116,6 +119,10 @@ class Register:
         delivery = self.claim_one()
         assert self.outbox.finish(delivery, self.bucket, outcome)
         return delivery
+
+    def measure(self) -> dict[str, float]:
+        """Return the figures of the register."""
+        return measure(self.database)
 
     def find(self, offer: str = "offer-1", upstream: str = "now") -> Offer:
         """Return what the register holds of an offer."""
@@ -183,7 +190,14 @@ def make_register(database: Database, clock: Clock) -> Callable[..., Register]:
         rung: list[int] = []
         intake = Intake(database, ledger, lambda _, upstream: POLICIES[upstream], rung.append)
         outbox = Outbox(database, ledger, lambda: dice)
-        return Register(database=database, clock=clock, intake=intake, outbox=outbox, rung=rung)
+        return Register(
+            database=database,
+            clock=clock,
+            intake=intake,
+            outbox=outbox,
+            dead_letters=DeadLetters(database, ledger),
+            rung=rung,
+        )
 
     return make
 

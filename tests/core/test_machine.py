@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 from proxy import migrate
 from proxy.choices import Delivery
 from proxy.database import Database
+from proxy.dead_letters import DeadLetters
 from proxy.intake import Intake
 from proxy.ledger import Ledger
 from proxy.outbox import Outbox
@@ -166,6 +167,7 @@ class RegisterMachine(RuleBasedStateMachine):
             clock=self.clock,
             intake=Intake(database, ledger, lambda _, upstream: POLICIES[upstream]),
             outbox=Outbox(database, ledger, lambda: 0.0),
+            dead_letters=DeadLetters(database, ledger),
         )
         self.bodies: dict[int, set[str]] = {}
         self.ended: set[int] = set()  # epochs with a definite delivery
@@ -251,7 +253,7 @@ class RegisterMachine(RuleBasedStateMachine):
         """A person tries to send it again; only a dead letter can be."""
         dead = self.model.report == "dead" and self.model.choice == "declined"
         row = self.register.find(upstream=self.upstream).id
-        allowed = self.register.outbox.requeue(row)
+        allowed = self.register.dead_letters.requeue(row)
         assert allowed is dead or not allowed  # an ambiguous one may have grown too old
         if allowed:
             self.model.requeue()

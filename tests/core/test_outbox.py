@@ -330,7 +330,7 @@ def test_a_dead_letter_is_requeued_under_a_new_key(register: Register) -> None:
     register.decline()
     register.attempt(REFUSED)
 
-    assert register.outbox.requeue(register.find().id)
+    assert register.dead_letters.requeue(register.find().id)
     assert register.claim_one().epoch == 2
 
 
@@ -341,7 +341,7 @@ def test_an_ambiguous_dead_letter_keeps_its_key(register: Register) -> None:
     register.clock.pass_ms(1_000)
     register.attempt(REFUSED)
 
-    assert register.outbox.requeue(register.find().id)
+    assert register.dead_letters.requeue(register.find().id)
     assert register.claim_one().epoch == 1
 
 
@@ -350,7 +350,7 @@ def test_only_a_dead_letter_can_be_requeued(register: Register) -> None:
     register.decline()
     register.attempt(DELIVERED)
 
-    assert not register.outbox.requeue(register.find().id)
+    assert not register.dead_letters.requeue(register.find().id)
 
 
 def test_a_withdrawn_dead_letter_can_not_be_requeued(register: Register) -> None:
@@ -360,7 +360,7 @@ def test_a_withdrawn_dead_letter_can_not_be_requeued(register: Register) -> None
     register.accept()
 
     assert register.find().choice is Choice.ACCEPTED
-    assert not register.outbox.requeue(register.find().id)
+    assert not register.dead_letters.requeue(register.find().id)
 
 
 def test_a_hold_that_runs_out_is_abandoned(register: Register) -> None:

@@ -4,7 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -62,7 +62,9 @@ def make_worker(register: Register, upstream: Upstream) -> Callable[..., Worker]
             )
             for bucket in sorted(set(buckets.values()))
         )
-        routing = Routing(lanes=made, bucket_of=buckets)
+        by_bucket = {lane.bucket: lane for lane in made}
+        lane_of = {pair: by_bucket[bucket] for pair, bucket in buckets.items()}
+        routing = Routing(lanes=made, lane_of=lane_of)
         limits = Limits(senders=senders, lease_ms=30_000, deadline_ms=20_000)
         return Worker(register.outbox, Wakeup(), lambda: routing, upstream.send, limits)
 
@@ -85,7 +87,7 @@ def test_everything_due_is_sent_once(
         register.decline(f"offer-{number}")
     worker = make_worker()
     worker.start()
-    _until(lambda: register.outbox.measure().get("deliveries.delivered") == 30)
+    _until(lambda: register.measure().get("deliveries.delivered") == 30)
     worker.stop()
 
     assert len({delivery.offer for delivery in upstream.sent}) == len(upstream.sent) == 30
@@ -157,7 +159,7 @@ def test_what_hangs_leaves_the_rest_at_full_speed(
         upstream.arrived.acquire(timeout=PATIENCE_S)
     for number in range(100):
         register.decline(f"quick-{number}", upstream="purchase", purchased=True)
-    _until(lambda: register.outbox.measure().get("deliveries.delivered") == 100)
+    _until(lambda: register.measure().get("deliveries.delivered") == 100)
     claims = register.find("quick-99", "purchase")
     upstream.open.set()
     worker.stop()
@@ -202,32 +204,25 @@ def test_a_paused_credential_is_waited_for_asleep(register: Register) -> None:
     assert (early.deliveries, early.next_at) == ([], register.clock.now + 50)
 
 
-def test_permits_made_late_keep_their_distance(make_worker: Callable[..., Worker]) -> None:
+def test_permits_made_late_keep_their_distance(
+    register: Register, upstream: Upstream, make_worker: Callable[..., Worker]
+) -> None:
     """After a slow commit three permits do not leave at once."""
-    worker, before = make_worker(), time.monotonic()
-    flights = [
-        worker._flight(_delivery(number), "b0", 10.0, 1_000, 0.0)  # noqa: SLF001
-        for number in range(3)
-    ]
-    apart = [round(b.send_at - a.send_at, 3) for a, b in itertools.pairwise(flights)]
+    upstream.open.set()
+    register.rate = 10.0
+    for number in range(3):
+        register.decline(f"offer-{number}")
+    worker, lane = make_worker(), register.lane()
+    taken = register.claim()
+    long_ago = replace(taken, seen_at=time.monotonic() - 60.0)
+    began = time.monotonic()
+    for delivery in taken.deliveries:
+        worker._fly(delivery, lane, long_ago, began)  # noqa: SLF001
+    flights = [worker._queue.get() for _ in range(3)]  # noqa: SLF001
+    leaves = [flight.send_at for flight in flights if flight]
 
-    assert apart == [0.1, 0.1]
-    assert flights[0].send_at >= before
-
-
-def _delivery(row: int) -> Delivery:
-    return Delivery(
-        row=row,
-        claim="c",
-        partner="ACME",
-        upstream="now",
-        offer="o",
-        epoch=1,
-        attempt=1,
-        body="{}",
-        send_at=0,
-        lease_until=30_000,
-    )
+    assert leaves[0] >= began
+    assert [round(b - a, 3) for a, b in itertools.pairwise(leaves)] == [0.1, 0.1]
 
 
 @pytest.mark.parametrize(
