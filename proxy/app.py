@@ -74,12 +74,13 @@ class Service:
         return self.database.is_sqlite
 
     def start(self) -> None:
-        """Take the lock, migrate an embedded database, and begin to write and deliver."""
+        """Take the lock, migrate an embedded database, and begin to write and deliver.
+
+        A PostgreSQL that is away is waited for while the web answers 503: `rehearse` has seen it.
+        """
         if self.lock:
             self.lock.take()
             migrate.upgrade(self.database)
-        else:
-            migrate.require_current(self.database)
         self.database.start()
         if self.lock:
             self.outbox.take_back()  # whoever sent them held this lock, and is gone
@@ -109,9 +110,8 @@ class Service:
         try:
             if self._embedded:
                 migrate.upgrade(self.database)
-            else:
-                migrate.require_current(self.database)
             self.database.check()
+            migrate.require_current(self.database)
         finally:
             self.database.dispose()
             if self.lock:

@@ -69,8 +69,12 @@ class Database:
         self._read_engine = engines.reading(self.url, self._writers)
 
     def start(self) -> None:
-        """Open the writing connection, check what durability rests on, and start to write."""
-        self.check()
+        """Check what durability rests on, on PostgreSQL with each connection, and start to write.
+
+        Raises ConfigurationError when SQLite's file is not fit.
+        """
+        if self.is_sqlite:
+            self.check()
         for number in range(self._writers):
             thread = threading.Thread(
                 target=self._write_loop, args=(number,), name=f"writer-{number}", daemon=True

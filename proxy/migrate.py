@@ -1,44 +1,76 @@
-"""Bring the schema up to this version, or say that it is not."""
+"""Bring the schema up to this version, or say that it is not.
 
+Revisions are numbered. A release works with its own schema and with the next one, so that old and
+new processes run side by side while a deployment is rolled: a migration only adds, what it takes
+away goes in the release after.
+"""
+
+import sys
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from proxy.database import Database
 from proxy.errors import ConfigurationError
 
+_POSTGRES = (
+    "SET LOCAL lock_timeout = '60s'",
+    "SELECT pg_advisory_xact_lock(7302110817)",  # one migrates, others wait; any number of ours
+    "SET LOCAL lock_timeout = '2s'",  # who waits for a table holds up all who come after
+    "SET LOCAL statement_timeout = 0",
+)
+
 
 def upgrade(database: Database) -> None:
-    """Run what migrations are missing, all in one transaction. Before `database.start`."""
+    """Run what migrations are missing, all in one transaction. Before `database.start`.
+
+    Raises ConfigurationError when the schema is too new.
+    """
     config = _config()
     with database.begin() as connection:
+        for statement in () if database.is_sqlite else _POSTGRES:
+            connection.execute(text(statement))
+        if _ahead(connection) > 0:
+            _judge(connection)
+            return
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
 
 def require_current(database: Database) -> None:
-    """Raise ConfigurationError unless the schema is the one this version works with."""
+    """Raise ConfigurationError unless the schema is one that this version works with."""
     with database.read() as connection:
-        found = _version(connection)
-    known = ScriptDirectory.from_config(_config())
-    if found == known.get_current_head():
-        return
-    if found is not None and found not in {script.revision for script in known.walk_revisions()}:
+        _judge(connection)
+
+
+def _judge(connection: Connection) -> None:
+    ahead = _ahead(connection)
+    if ahead < 0:
+        raise ConfigurationError("The database has an older schema; run `optout-proxy migrate`.")
+    if ahead > 1:
         raise ConfigurationError(
             "The database was migrated by a newer version of optout-proxy; install that version."
         )
-    raise ConfigurationError("The database has an older schema; run `optout-proxy migrate`.")
+
+
+def _ahead(connection: Connection) -> int:
+    """Return how many steps the schema is ahead of this version."""
+    found = MigrationContext.configure(connection).get_current_revision()
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    return _number(found) - _number(head)
+
+
+def _number(revision: str | None) -> int:
+    if revision is None:
+        return 0
+    return int(revision) if revision.isdigit() else sys.maxsize  # of a version with other names
 
 
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config
-
-
-def _version(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()

@@ -99,18 +99,18 @@ class Cluster:
         process.start()
         return process
 
-    def command(self, *arguments: str) -> tuple[int, str]:
+    def command(self, *arguments: str, code: Path | None = None) -> tuple[int, str]:
         """Run another command of the command line; return its exit status and output."""
-        process = self._add("command", [*arguments, "--config", str(self.config)])
+        process = self._add("command", [*arguments, "--config", str(self.config)], code=code)
         process.log.unlink(missing_ok=True)
         process.start()
         assert process.child is not None
         status = process.child.wait(PATIENCE_S)
         return status, process.log.read_text()
 
-    def migrate(self) -> None:
-        """Bring a PostgreSQL database to the schema of the code."""
-        status, said = self.command("migrate")
+    def migrate(self, code: Path | None = None) -> None:
+        """Bring the database to the schema of the code."""
+        status, said = self.command("migrate", code=code)
         assert status == 0, said
 
     def end(self) -> None:
@@ -146,7 +146,7 @@ class Cluster:
         code: Path | None = None,
     ) -> Process:
         code = code or self._code
-        path = {"PYTHONPATH": str(code)} if code else {}
+        path = {"PYTHONPATH": str(code), "PYTHONSAFEPATH": "1"} if code else {}
         self.processes[name] = Process(
             arguments, self.folder / f"{name}.log", {**path, **(environ or {})}, cwd=self.folder
         )
@@ -170,14 +170,14 @@ class Cluster:
         return requests.post(
             f"{self.url(web)}/v1/choices",
             json=told | only,
-            headers=self._key(partner),
+            headers=self.headers(partner),
             timeout=timeout,
         )
 
     def offer(self, offer: str, *, partner: str = "ACME", web: str = "web") -> dict[str, Any]:
         """Return what the register says of an offer."""
         answer = requests.get(
-            f"{self.url(web)}/v1/offers/{offer}", headers=self._key(partner), timeout=PATIENCE_S
+            f"{self.url(web)}/v1/offers/{offer}", headers=self.headers(partner), timeout=PATIENCE_S
         )
         found: dict[str, Any] = answer.json()
         return found
@@ -187,7 +187,8 @@ class Cluster:
         answer = requests.get(f"{self.admin_url(web)}/readyz", timeout=PATIENCE_S)
         return answer.status_code, answer.json()
 
-    def _key(self, partner: str) -> dict[str, str]:
+    def headers(self, partner: str = "ACME") -> dict[str, str]:
+        """Return what makes a request the partner's server's."""
         return {"Host": HOST, "Authorization": f"Bearer {self.partners[partner].server_key}"}
 
     # -- the insurer's side -------------------------------------------------------------------

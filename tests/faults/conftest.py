@@ -38,6 +38,12 @@ def database(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
+def postgres_url(shared_postgres: Postgres) -> str:
+    """The URL of an empty database on the shared server, for what only several machines do."""
+    return shared_postgres.create_database(f"faults_{next(_numbers)}")
+
+
+@pytest.fixture
 def make_cluster(tmp_path: Path) -> Iterator[Make]:
     """Build clusters; `make(url, partners=…)` is migrated and has its insurers running."""
     made: list[Cluster] = []

@@ -1,11 +1,138 @@
-"""Several web processes and workers on one PostgreSQL."""
+"""Several web processes and workers on one PostgreSQL: they share the work and the pace."""
 
-from tests.acceptance.deployment import until
+import json
+import time
+from bisect import bisect_left
+from uuid import uuid4
+
+import pytest
+import requests
+
+from tests.acceptance.deployment import PATIENCE_S, until
 from tests.faults.cluster import Cluster
+from tests.faults.conftest import Make
 
 
-def test_trial(cluster: Cluster) -> None:
-    """It works."""
-    assert cluster.say("offer-1").status_code == 202
-    until(lambda: cluster.delivered() == {"offer-1"}, "the delivery")
-    until(lambda: cluster.offer("offer-1")["report"] == "delivered", "delivered")
+def told(cluster: Cluster, offers: list[str], *, partner: str = "ACME", web: str = "web") -> None:
+    """Have *offers* declined in batches; all are acknowledged."""
+    now = int(time.time() * 1000)
+    for first in range(0, len(offers), 1_000):
+        lines = [
+            {"offer": offer, "choice": "declined", "id": str(uuid4()), "seq": now, "at": now}
+            for offer in offers[first : first + 1_000]
+        ]
+        answer = requests.post(
+            f"{cluster.url(web)}/v1/choices/batch",
+            data="".join(json.dumps(line) + "\n" for line in lines),
+            headers=cluster.headers(partner) | {"Content-Type": "application/x-ndjson"},
+            timeout=PATIENCE_S,
+        )
+        assert answer.status_code == 200, answer.text
+        assert all("receipt" in json.loads(line) for line in answer.text.splitlines())
+
+
+def crowded(arrivals: list[int]) -> int:
+    """Return how many of *arrivals*, in ms, the fullest half-open second holds."""
+    times = sorted(arrivals)
+    return max(bisect_left(times, at + 1_000) - index for index, at in enumerate(times))
+
+
+def test_several_web_processes_and_workers(make_cluster: Make, postgres_url: str) -> None:
+    """`serve --workers 2 --no-worker` twice, `work` three times: each decline is sent once."""
+    cluster = make_cluster(postgres_url)
+    webs = ["web-1", "web-2"]
+    for web in webs:
+        cluster.start_web(web, "--workers", "2", "--no-worker")
+    workers = [cluster.start_worker(f"work-{number}") for number in range(3)]
+    offers = [f"offer-{number}" for number in range(300)]
+    for number, offer in enumerate(offers):
+        assert cluster.say(offer, web=webs[number % 2]).status_code == 202
+    until(lambda: cluster.delivered() == set(offers), "every delivery")
+
+    assert len(cluster.received()) == len(offers)
+    assert [worker.stop() for worker in workers] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(400, marks=pytest.mark.thorough)])
+def test_three_workers_keep_one_pace(make_cluster: Make, postgres_url: str, count: int) -> None:
+    """No half-open second holds more than rate + 1, and the insurer has nothing to refuse."""
+    cluster = make_cluster(postgres_url, partners={"ACME": {"rate_per_second": "20"}})
+    cluster.start_web("web", "--no-worker")
+    for number in range(3):
+        cluster.start_worker(f"work-{number}")
+    told(cluster, offers := [f"offer-{number}" for number in range(count)])
+    until(lambda: cluster.delivered() == set(offers), "every delivery")
+    received = cluster.received()
+
+    assert {one["status"] for one in received} == {204}
+    assert crowded([one["received_at"] for one in received]) <= 21
+
+
+def test_a_pace_that_is_broken_is_seen(make_cluster: Make, postgres_url: str) -> None:
+    """The count has teeth: without a pace the same load fills a second beyond the rate."""
+    cluster = make_cluster(postgres_url)
+    cluster.start_web("web", "--no-worker")
+    for number in range(3):
+        cluster.start_worker(f"work-{number}")
+    told(cluster, offers := [f"offer-{number}" for number in range(60)])
+    until(lambda: cluster.delivered() == set(offers), "every delivery")
+
+    assert crowded([one["received_at"] for one in cluster.received()]) > 21
+
+
+def test_a_429_shuts_the_bucket_for_every_worker(make_cluster: Make, postgres_url: str) -> None:
+    """One worker is told to wait, so all wait: nothing arrives before the time is over."""
+    cluster = make_cluster(postgres_url, partners={"ACME": {"rate_per_second": "20"}})
+    cluster.start_web("web", "--no-worker")
+    for number in range(3):
+        cluster.start_worker(f"work-{number}")
+    cluster.fault("status", status=429, retry_after="3", times=1)
+    told(cluster, offers := [f"offer-{number}" for number in range(20)])
+    until(lambda: cluster.delivered() == set(offers), "every delivery")
+    received = cluster.received()
+    (refused,) = [one for one in received if one["status"] == 429]
+    after = [one["received_at"] for one in received if one["received_at"] > refused["received_at"]]
+    flying = [at for at in after if at < refused["answered_at"] + 500]  # had left, or was leaving
+
+    assert all(at >= refused["answered_at"] + 2_900 for at in after if at not in flying)
+    assert len(flying) <= 10
+
+
+@pytest.mark.thorough
+def test_a_killed_workers_rows_go_to_the_other(make_cluster: Make, postgres_url: str) -> None:
+    """It is not started again: its leases run out, and the other delivers with the same keys."""
+    cluster = make_cluster(postgres_url, top={"lease": '"25s"'})
+    cluster.start_web("web", "--no-worker")
+    doomed = cluster.start_worker("work-1")
+    cluster.fault("hang", seconds=15.0, times=8)
+    told(cluster, offers := [f"offer-{number}" for number in range(100)])
+    until(lambda: sum(one["status"] is None for one in cluster.received()) >= 8, "rows in flight")
+    doomed.kill()
+    cluster.start_worker("work-2")
+    until(lambda: cluster.delivered() == set(offers), "the delivery of all")
+    until(lambda: _all_delivered(cluster, offers), "every row to be delivered")
+
+    pairs = {(one["offer"], one["idempotency_key"]) for one in cluster.received()}
+    assert len(pairs) == len(offers)
+
+
+@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.thorough)])
+def test_an_insurer_that_hangs_delays_no_other(
+    make_cluster: Make, database: str, count: int
+) -> None:
+    """20 s a call and many rows due at one partner; another's arrive before the first answer."""
+    cluster = make_cluster(database, partners={"ACME": {}, "OTHER": {}})
+    cluster.start_web()
+    cluster.fault("hang", seconds=19.0)
+    told(cluster, [f"hangs-{number}" for number in range(count)])
+    until(lambda: len(cluster.received()) >= 8, "the insurer to hang")
+    offers = [f"quick-{number}" for number in range(40)]
+    for offer in offers:
+        assert cluster.say(offer, partner="OTHER").status_code == 202
+    until(lambda: cluster.delivered("OTHER") == set(offers), "the other partner's deliveries")
+
+    assert [one for one in cluster.received() if one["answered_at"] is not None] == []
+
+
+def _all_delivered(cluster: Cluster, offers: list[str]) -> bool:
+    return all(cluster.offer(offer)["report"] == "delivered" for offer in offers)
