@@ -11,7 +11,7 @@ from proxy.control import Control, socket_path
 from proxy.database import Database
 from proxy.dead_letters import DeadLetters
 from proxy.errors import ConfigurationError, StorageUnavailable
-from proxy.figures import measure, ping
+from proxy.figures import holds_facts, measure, ping
 from proxy.intake import Intake
 from proxy.ledger import Ledger
 from proxy.lock import FileLock
@@ -56,6 +56,7 @@ class Service:
         self.configuration = configuration
         self.database = Database(settings.database, Steady())
         self.lock = FileLock(Path(self.database.url.database or "")) if self._embedded else None
+        self._require_audit_key(settings)
         audit_key, _ = load_audit_key(settings.audit_key_file)
         signing_key, _ = load_signing_key(settings.signing_key_file)
         ledger = Ledger(audit_key)
@@ -72,6 +73,14 @@ class Service:
     @property
     def _embedded(self) -> bool:
         return self.database.is_sqlite
+
+    def _require_audit_key(self, settings: Settings) -> None:
+        """A key made anew would make everything that is on record look forged."""
+        if settings.audit_key_file.exists() or not holds_facts(self.database):
+            return
+        raise ConfigurationError(
+            f"{settings.audit_key_file} is gone, and facts are on record under it; restore it."
+        )
 
     def start(self) -> None:
         """Take the lock, migrate an embedded database, and begin to write and deliver.
@@ -122,6 +131,8 @@ class Service:
         try:
             ping(self.database)
         except StorageUnavailable:
+            if self.database.is_damaged:
+                return ["storage: the database is damaged; run `optout-proxy check`"]
             return ["storage: the database can not be written"]
         if self.worker and time.monotonic() - self.worker.claimed_at > _STANDSTILL_S:
             return ["delivery: the worker stands still"]

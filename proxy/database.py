@@ -64,6 +64,7 @@ class Database:
         self._writers = 1 if self.is_sqlite else writers
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self.is_damaged = False  # what is written there may not be found again
         self._began: list[float | None] = [None] * self._writers  # the commit under way
         self._write_engine = engines.writing(self.url, self._writers)
         self._read_engine = engines.reading(self.url, self._writers)
@@ -88,8 +89,19 @@ class Database:
             with self._write_engine.connect() as connection:
                 engines.assert_durable(connection)
         except DBAPIError as error:
+            raise engines.unfit(error) from error
+
+    def damages(self) -> list[str]:
+        """Return what SQLite's own check finds wrong with the file, which it only reads.
+
+        Raises ConfigurationError when it can not be read at all.
+        """
+        try:
+            with self._read_engine.connect() as connection:
+                return engines.damages(connection)
+        except DBAPIError as error:
             raise ConfigurationError(
-                f"The database can not be opened for writing ({engines.reason(error)})."
+                f"The database can not be read ({engines.reason(error)})."
             ) from error
 
     def dispose(self) -> None:
@@ -120,6 +132,8 @@ class Database:
         future: Future[Any] = Future()
         if self._queue.qsize() >= _QUEUED:
             future.set_exception(StorageUnavailable("too much is waiting to be written"))
+        elif self.is_damaged:
+            future.set_exception(StorageUnavailable("the database is damaged"))
         elif self._is_stalled():
             future.set_exception(StorageUnavailable("the database does not answer"))
         else:
@@ -142,6 +156,7 @@ class Database:
             with self._read_engine.connect() as connection:
                 yield connection
         except (DBAPIError, PoolTimeoutError) as error:
+            self._look_for_damage(error)
             raise StorageUnavailable("the database can not be read") from error
 
     @contextmanager
@@ -196,7 +211,8 @@ class Database:
         if engines.is_broken(error):
             log.critical("storage.broken", error=type(error).__name__)
             self._give_up()
-        if _is_away(error):
+        self._look_for_damage(error)
+        if self.is_damaged or _is_away(error):
             log.error("storage.failed", error=type(error).__name__, works=len(works))
             for work in works:
                 work.future.set_exception(StorageUnavailable())
@@ -211,6 +227,12 @@ class Database:
             log.error("storage.refused", error=type(error).__name__)
             failed = isinstance(error, SQLAlchemyError)
             works[0].future.set_exception(StorageUnavailable() if failed else error)
+
+    def _look_for_damage(self, error: Exception) -> None:
+        """Take nothing more into a malformed file: it could not be promised to be found again."""
+        if engines.is_damaged(error) and not self.is_damaged:
+            log.critical("storage.damaged", error=type(error).__name__)
+            self.is_damaged = True
 
     def _run(self, works: list[_Work]) -> list[Any]:
         groups: dict[Handler, list[int]] = {}

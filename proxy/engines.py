@@ -1,6 +1,7 @@
 """Connections to SQLite and PostgreSQL, each checked for what the promise rests on."""
 
 import sqlite3
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -71,6 +72,14 @@ def assert_durable(connection: Connection) -> None:
                 f"SQLite refuses PRAGMA {pragma} (it is {found!r}); "
                 "put the database on a local file system."
             )
+    version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+    connection.exec_driver_sql(f"PRAGMA user_version = {version}")  # fails where none may write
+    connection.commit()
+
+
+def unfit(error: DBAPIError) -> ConfigurationError:
+    """Return the sentence on a database that can not be written."""
+    return ConfigurationError(f"The database can not be opened for writing ({reason(error)}).")
 
 
 def reason(error: DBAPIError) -> str:
@@ -88,6 +97,20 @@ def is_broken(error: BaseException) -> bool:
     return code is not None and code & 0xFF == sqlite3.SQLITE_IOERR
 
 
+def is_damaged(error: BaseException) -> bool:
+    """True when SQLite found its file malformed, or no database at all."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def damages(connection: Connection, most: int = 20) -> list[str]:
+    """Return what SQLite's own check finds wrong with the file; PostgreSQL has `pg_amcheck`."""
+    if connection.dialect.name != "sqlite":
+        return []
+    found = connection.exec_driver_sql(f"PRAGMA integrity_check({most})").scalars().all()
+    return [line for text in found if text != "ok" for line in text.splitlines()]
+
+
 # -- SQLite -----------------------------------------------------------------------------------
 
 
@@ -101,11 +124,29 @@ def _sqlite(url: URL, *, writes: bool) -> Engine:
     engine = create_engine(
         "sqlite://",
         poolclass=pool,
-        creator=lambda: sqlite3.connect(uri, uri=True, timeout=1.0, check_same_thread=False),
+        creator=lambda: _connect(Path(url.database or ""), uri),
     )
     event.listen(engine, "connect", _open_writer if writes else _open_reader)
     event.listen(engine, "begin", _begin_immediate if writes else _begin_deferred)
     return engine
+
+
+def _connect(path: Path, uri: str) -> sqlite3.Connection:
+    """Connect, unless SQLite would take an empty file for a new database and drop the log.
+
+    The log beside it holds acknowledged choices, and may be all that is left of them.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if _size(log) and not _size(path):
+        raise sqlite3.OperationalError(
+            f"{path.name} is empty or gone, and {log.name} beside it holds what was written last; "
+            "move both away and restore a backup"
+        )
+    return sqlite3.connect(uri, uri=True, timeout=1.0, check_same_thread=False)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _open_writer(connection: Any, _record: Any) -> None:

@@ -3,8 +3,9 @@
 from sqlalchemy import Connection, func, select, text
 
 from proxy.database import Database
+from proxy.errors import StorageUnavailable
 from proxy.leases import IS_DUE
-from proxy.schema import buckets, offers
+from proxy.schema import buckets, facts, offers
 
 _TOUCH = text("UPDATE alembic_version SET version_num = version_num")
 
@@ -17,6 +18,15 @@ def ping(database: Database) -> None:
 def _ping_all(connection: Connection, asked: list[None]) -> list[None]:
     connection.execute(_TOUCH)  # a full disk refuses this, and would not refuse an empty commit
     return asked
+
+
+def holds_facts(database: Database) -> bool:
+    """True when something is on record; False also where no database can be read yet."""
+    try:
+        with database.read() as connection:
+            return connection.execute(select(facts.c.id).limit(1)).first() is not None
+    except StorageUnavailable:
+        return False
 
 
 def measure(database: Database) -> dict[str, float]:

@@ -120,6 +120,8 @@ class Intake:
             for message in messages
         ]
         store.save(connection, self._ledger, batch.changed, now)
+        told = {offer.id for offer, _ in batch.changed}
+        store.unmake(connection, (row for row in rows.values() if row.id not in told))
         return answers
 
     def _seal(self, offer: Offer, customer: Mapping[str, str], now: int) -> Offer:

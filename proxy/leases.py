@@ -1,6 +1,7 @@
 """Leases: due rows are claimed with permits of the pace, in turn from each partner."""
 
 import json
+import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -145,17 +146,15 @@ class Round:
     def _due(self, lane: Lane, suspect: int | None, most: int) -> list[Offer]:
         """Return at most *most* due rows of the lane, in turn from each partner and upstream.
 
-        The *suspect* of a paused credential comes last: any other row makes a better probe.
+        Who is first is drawn anew each time: a paced claim often has one permit only. The
+        *suspect* of a paused credential comes last: any other row makes a better probe.
         """
-        turns: list[tuple[bool, int, int, Offer]] = []
+        turns: list[tuple[bool, int, float, Offer]] = []
         for pair in lane.apis:
-            room = min(most, self._room(pair))
-            query = _DUE.where(_is_mine(*pair), offers.c.due_at <= self.now)
-            query = query.limit(room + (suspect is not None)) if room > 0 else query.limit(0)
-            rows = [store.offer_of(row) for row in self.connection.execute(query)]
-            turns += [
-                (row.id == suspect, turn, row.due_at or 0, row) for turn, row in enumerate(rows)
-            ]
+            room = min(most, self._room(pair)) + (suspect is not None)
+            query = _DUE.where(_is_mine(*pair), offers.c.due_at <= self.now).limit(max(0, room))
+            rows, first = map(store.offer_of, self.connection.execute(query)), random.random()
+            turns += [(row.id == suspect, turn, first, row) for turn, row in enumerate(rows)]
         turns.sort(key=lambda one: one[:3])
         return [offer for *_, offer in turns[:most]]
 
@@ -175,12 +174,8 @@ class Round:
             for lane in self.emptied
             if (due := self._first_due(lane)) is not None
         ]
-        return Taken(
-            now=self.now,
-            seen_at=self.seen_at,
-            deliveries=self.deliveries,
-            next_at=min(opens, default=None),
-        )
+        at = min(opens, default=None)
+        return Taken(now=self.now, seen_at=self.seen_at, deliveries=self.deliveries, next_at=at)
 
     def _first_due(self, lane: Lane) -> int | None:
         dues = [

@@ -83,7 +83,7 @@ class Ledger:
             "writer": fact.writer,
             "purchased": fact.purchased,
             "tries": fact.tries,
-            "order_hash": self._hash("order", fact.order),
+            "order_hash": self.hash_of_order(fact.order),
             "metadata_hash": self._hash("metadata", fact.metadata),
             "choice": str(offer.choice),
             "report": str(offer.report),
@@ -95,13 +95,22 @@ class Ledger:
             "status": fact.status,
             "note": fact.note,
         }
-        row["digest"] = self.digest(row)
+        row["digest"] = self.digest(row, offer.upstream, offer.offer)
         return replace(offer, facts=offer.facts + 1, digest=row["digest"]), row
 
-    def digest(self, row: dict[str, Any]) -> bytes:
-        """Return the keyed digest of a fact's *row*, the same on both engines."""
-        canonical = json.dumps([row[name] for name in _CANONICAL], separators=(",", ":"))
+    def digest(self, row: dict[str, Any], upstream: str, offer: str) -> bytes:
+        """Return the keyed digest of a fact's *row* about *offer*, the same on both engines.
+
+        The offer's name stands in its own row only; without it here that row could be given to
+        another offer, and every fact would still look right.
+        """
+        values = [upstream, offer, *(row[name] for name in _CANONICAL)]
+        canonical = json.dumps(values, separators=(",", ":"))
         return hmac.digest(self._key, canonical.encode(), "sha256")
+
+    def hash_of_order(self, reference: str | None) -> str | None:
+        """Return what a fact holds of an order reference."""
+        return self._hash("order", reference)
 
     def _hash(self, purpose: str, value: str | None) -> str | None:
         if value is None:

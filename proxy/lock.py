@@ -20,8 +20,14 @@ class FileLock:
 
     def take(self, wait_s: float = WAIT_S) -> None:
         """Take the lock; ConfigurationError if another process keeps it for *wait_s*."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self._path} can not be made ({error.strerror}); "
+                "let this user write in that folder."
+            ) from error
         end = time.monotonic() + wait_s
         while not _try(descriptor):
             if time.monotonic() >= end:

@@ -13,7 +13,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
+from proxy import engines
 from proxy.database import Database
 from proxy.errors import ConfigurationError
 
@@ -31,6 +33,13 @@ def upgrade(database: Database) -> None:
     Raises ConfigurationError when the schema is too new.
     """
     config = _config()
+    try:
+        _upgrade(database, config)
+    except DBAPIError as error:
+        raise engines.unfit(error) from error
+
+
+def _upgrade(database: Database, config: Config) -> None:
     with database.begin() as connection:
         for statement in () if database.is_sqlite else _POSTGRES:
             connection.execute(text(statement))

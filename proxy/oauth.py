@@ -61,6 +61,7 @@ class OAuthCredentials:
         self._is_fetching = False
         self._failure: TokenFailed | None = None
         self._failed_at = 0.0
+        self._replaced_at = -FAILURE_KEPT
 
     def stamp(self, request: Request) -> None:
         """Put a valid access token onto *request*; TokenFailed if there is none in its time."""
@@ -69,11 +70,18 @@ class OAuthCredentials:
         request.send_by = token.expires_at
 
     def refused(self, request: Request) -> bool:
-        """Forget the token that *request* carried; return True: another may be accepted."""
+        """Forget the token that *request* carried; return whether another may be accepted.
+
+        Not if it replaced one that was refused a moment ago: then it is the client that is
+        refused, and a new token for every row under way would be a storm.
+        """
         carried = request.headers.get("Authorization", "").removeprefix("Bearer ")
         with self._turn:
-            if self._token is not None and self._token.text == carried:
-                self._token = None
+            if self._token is None or self._token.text != carried:
+                return True
+            if self._clock() < self._replaced_at + FAILURE_KEPT:
+                return False
+            self._token, self._replaced_at = None, self._clock()
         return True
 
     def secrets(self) -> Iterable[str]:

@@ -7,15 +7,20 @@ import json
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from proxy.durable import make_folder, sync_folder, write_new
 from proxy.errors import ConfigurationError
 from proxy.register import Offer
+
+log = structlog.get_logger()
 
 KEY_LIFE = timedelta(days=8)  # a week of use and a day for what it sealed last
 _NONCE_BYTES = 12  # NIST SP 800-38D
@@ -50,11 +55,15 @@ class CustomerKeys:
         return replace(offer, customer=sealed, customer_key=name)
 
     def open(self, sealed: bytes, name: str, row: str) -> dict[str, str]:
-        """Return what was sealed for *row*; nothing once its key is destroyed."""
+        """Return what was sealed for *row*; nothing once its key is destroyed, lost or damaged.
+
+        The decline is reported without it: it must not wait for what can not come back.
+        """
         try:
             cipher = self._cipher(name, make=False)
             plain = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], row.encode())
-        except (FileNotFoundError, InvalidTag):
+        except (OSError, ValueError, InvalidTag, ConfigurationError) as error:
+            log.warning("customer.unreadable", key=name, error=type(error).__name__)
             return {}
         customer: dict[str, str] = json.loads(plain)
         return customer
@@ -97,15 +106,9 @@ def _began(week: str) -> datetime:
 
 
 def _make(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:  # another process made it first
-        return
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(AESGCM.generate_key(bit_length=256))
-        file.flush()
-        os.fsync(file.fileno())
+    make_folder(path.parent)
+    with suppress(FileExistsError):  # another process made it first
+        write_new(path, AESGCM.generate_key(bit_length=256))
 
 
 def _read(path: Path) -> bytes:
@@ -121,3 +124,4 @@ def _overwrite(path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     path.unlink()
+    sync_folder(path.parent)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from proxy.choices import Recorded
+from proxy.durable import make_folder, write_new
 from proxy.errors import ConfigurationError
 
 AUDIT_KEY_BYTES = 32
@@ -80,7 +81,8 @@ def load_signing_key(path: Path) -> tuple[Ed25519PrivateKey, bool]:
     if made:
         key = Ed25519PrivateKey.generate()
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        _write_secret(path, pem)
+        make_folder(path.parent)
+        write_new(path, pem)
         return key, True
     try:
         loaded = load_pem_private_key(_read_secret(path), password=None)
@@ -95,7 +97,8 @@ def load_audit_key(path: Path) -> tuple[bytes, bool]:
     """Return the audit key in *path* and whether it was made just now, mode 0600."""
     made = not path.exists()
     if made:
-        _write_secret(path, _b64(os.urandom(AUDIT_KEY_BYTES)).encode() + b"\n")
+        make_folder(path.parent)
+        write_new(path, _b64(os.urandom(AUDIT_KEY_BYTES)).encode() + b"\n")
     text = _read_secret(path).decode("ascii", "replace").strip()
     try:
         key = _unb64(text)
@@ -106,15 +109,6 @@ def load_audit_key(path: Path) -> tuple[bytes, bool]:
             f"{path} must hold the base64url of {AUDIT_KEY_BYTES} random bytes; restore it."
         )
     return key, made
-
-
-def _write_secret(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _read_secret(path: Path) -> bytes:

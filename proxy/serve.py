@@ -60,9 +60,21 @@ class QuietWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self.app.stop_soon()
         super().handle_exit(sig, frame)
 
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001  # gunicorn's own
+        """Close the port when asked to stop: a connection that waits in it would be broken off."""
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            for listener in self.sockets:
+                listener.close()
+
 
 class _Arbiter(Arbiter):  # type: ignore[misc]
     """gunicorn's master; no signal of it replaces or multiplies the one process that serves."""
+
+    def start(self) -> None:
+        """Listen, on the socket that was bound before."""
+        super().start()
+        self.app.leave_public()
 
     def handle_hup(self) -> None:
         """Hand SIGHUP to whoever serves: the settings are read again, no process is replaced."""
@@ -135,6 +147,10 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
             self._configuration, service.intake, service.signer, wall, registry
         )
         return public
+
+    def leave_public(self) -> None:
+        """Forget the public socket: gunicorn has copied and closed its descriptor."""
+        self._public_socket.detach()
 
     def run(self) -> None:
         """Serve until told to stop."""

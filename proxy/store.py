@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from proxy.choices import Choice, Report
@@ -93,6 +93,13 @@ def save(
         connection.execute(_UPDATE, [_parameters(offer, now) for offer in rows.values()])
         append(connection, sealed)
     return written
+
+
+def unmake(connection: Connection, rows: Iterable[Offer]) -> None:
+    """Take away what was made known only for messages that were then refused."""
+    ids = [row.id for row in rows if row.facts == 0]
+    if ids:
+        connection.execute(delete(offers).where(offers.c.id.in_(ids)))
 
 
 def _carry(offer: Offer, before: Offer | None) -> Offer:

@@ -39,7 +39,6 @@ __all__ = [
     "admit",
     "decode_secret",
     "ends_at",
-    "inspect",
     "new_secret",
 ]
 
@@ -54,7 +53,7 @@ _SHAPE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
+class Parts:
     """A token taken apart; nothing of it is verified yet."""
 
     kid: str
@@ -83,7 +82,7 @@ class Keyring:
 
         Its age is not judged here: an old token may still carry a choice made in time (`admit`).
         """
-        parts = _take_apart(token)
+        parts = take_apart(token)
         key = self._keys.get(parts.kid)
         # An unknown key costs the same work as a known one, so that no clock can list the keys.
         genuine = self._signers.get(parts.kid, self._nobody).verify_signature(
@@ -190,33 +189,19 @@ def admit(session: Session, *, at_ms: int, now_ms: int, late: timedelta) -> bool
     raise Problem("token_expired")
 
 
-def inspect(token: str) -> dict[str, Any]:
-    """Return kid, times (Unix seconds) and claims of *token*, none of them verified.
-
-    Raise Problem(token_malformed | token_claims_invalid) if they can not be read.
-    """
-    parts = _take_apart(token)
-    claims = read_claims(parts.payload)
-    return {
-        "kid": parts.kid,
-        "issued_at": parts.issued_at,
-        "expires_at": parts.issued_at + claims["ttl"],
-        "claims": claims,
-    }
-
-
 def _signer(secret: bytes) -> TimestampSigner:
     return TimestampSigner(secret, salt=SALT, key_derivation="hmac", digest_method=hashlib.sha256)
 
 
-def _take_apart(token: str) -> _Parts:
+def take_apart(token: str) -> Parts:
+    """Return the parts of *token*, none of them verified; raise Problem(token_malformed)."""
     match = _SHAPE.match(token) if len(token) <= LONGEST else None
     if match is None:
         raise Problem("token_malformed")
     kid, payload, time, mac = match.groups()
     try:
         decode_base64url(mac, 32)
-        return _Parts(
+        return Parts(
             kid=kid,
             payload=decode_base64url(payload),
             issued_at=int.from_bytes(decode_base64url(time, 4), "big"),

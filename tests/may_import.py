@@ -14,6 +14,7 @@ schema
 settings_refusals
 signature
 strictjson
+durable
 upstreams
 wakeup
 wire
@@ -24,15 +25,16 @@ deliveries                       schema
 exchange                         upstreams wire
 lock                             errors
 pace                             choices schema
-receipts                         choices errors
+receipts                         choices durable errors
 register                         choices
 secret                           errors
 settings_fields                  origins upstreams
 uses                             choices errors schema
 judge                            choices exchange
 ledger                           choices register schema
-migrate                          database errors
-privacy                          errors register
+migrate                          database engines errors
+privacy                          durable errors register
+audit                            ledger schema
 reporting                        choices register
 settings_tables                  secret
 oauth                            exchange judge upstreams wire
@@ -54,10 +56,11 @@ sender                           choices credentials exchange judge oauth settin
                                  upstreams wire
 control                          dead_letters errors
 dead_letters                     choices database ledger register reporting store
-figures                          database leases schema
+figures                          database errors leases schema
 notices                          engines
 windows                          choices leases
 tokens                           choices claims errors keys settings
+inspection                       claims tokens
 worker                           choices errors leases outbox pace wakeup windows
 routes                           choices credentials errors leases reload sender settings
                                  settings_upstreams worker
@@ -101,12 +104,14 @@ web.sessions                     claims errors settings settings_upstreams token
                                  web.bodies web.callers web.calls web.details web.fields web.parts
 web.terms                        errors reload settings tokens
 
-cli                              cli.check cli.deliveries cli.demo cli.init cli.keys cli.migrate
-                                 cli.sandbox cli.serve cli.snippet cli.token cli.work errors
+cli                              cli.audit cli.check cli.deliveries cli.demo cli.init cli.keys
+                                 cli.migrate cli.sandbox cli.serve cli.snippet cli.token cli.work
+                                 errors
+cli.audit                        audit cli.options clocks database errors ledger receipts settings
 cli.check                        app cli.options clocks database errors reload
 cli.deliveries                   app cli.options clocks control database deliveries reload
 cli.demo                         demo.run
-cli.files                        cli.options
+cli.files                        cli.options durable
 cli.init                         cli.files cli.keys cli.options secret settings_fields
                                  settings_tables tokens
 cli.keys                         claims cli.files cli.options settings tokens
@@ -115,7 +120,7 @@ cli.options                      errors reload settings settings_sources
 cli.sandbox                      errors sandbox.options sandbox.serve
 cli.serve                        cli.options errors logs serve settings
 cli.snippet                      assets cli.options
-cli.token                        cli.options errors settings settings_fields tokens
+cli.token                        cli.options errors inspection settings settings_fields tokens
 cli.work                         app cli.options logs
 
 sandbox
@@ -183,8 +188,8 @@ pydantic           secret settings settings_fields settings_refusals settings_so
 pydantic_core      secret settings_refusals settings_tables
 pydantic_settings  settings settings_sources
 requests           demo exchange wire
-sqlalchemy         database dead_letters deliveries engines figures intake leases ledger migrate
-                   migrations notices outbox pace schema store uses
+sqlalchemy         audit database dead_letters deliveries engines figures intake leases ledger
+                   migrate migrations notices outbox pace schema store uses
 sqlite3            cli.check engines
 urllib3            exchange wire
 waitress           demo sandbox serve

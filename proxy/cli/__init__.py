@@ -8,6 +8,7 @@ from proxy import __version__
 from proxy.errors import ConfigurationError
 
 _COMMANDS = {
+    "audit": "proxy.cli.audit",
     "check": "proxy.cli.check",
     "deliveries": "proxy.cli.deliveries",
     "demo": "proxy.cli.demo",

@@ -1,6 +1,7 @@
 """`optout-proxy check`: what is wrong with the configuration, and how to mend it."""
 
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,11 +48,38 @@ def _say(name: str, check: Callable[[], None]) -> int:
 
 def _database(configuration: Configuration) -> None:
     database = Database(configuration.current.database, wall)
+    try:
+        if database.is_sqlite:
+            _file(database)
+        else:
+            database.check()
+    finally:
+        database.dispose()
+
+
+def _file(database: Database) -> None:
+    """Judge an embedded database; a running `serve` and what a crash has left are not touched."""
     path = Path(database.url.database or "")
-    if database.is_sqlite and not path.exists():
+    if not path.exists() and not path.with_name(f"{path.name}-wal").exists():
         return  # `serve` makes it
-    database.check()
-    database.dispose()
+    damages = database.damages()
+    if damages:
+        more = f" (and {len(damages) - 1} more)" if len(damages) > 1 else ""
+        raise ConfigurationError(
+            f"{path.name} is damaged: {damages[0]}{more}. Stop `serve`, keep the file and its "
+            "-wal, restore a backup; `optout-proxy audit verify` names the rows."
+        )
+    _disk(path.parent)
+
+
+def _disk(folder: Path) -> None:
+    """See with a file of our own whether the folder's file system keeps what SQLite commits."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".check-") as own:
+        trial = Database(f"sqlite:///{Path(own) / 'trial.db'}", wall)
+        try:
+            trial.check()
+        finally:
+            trial.dispose()
 
 
 def _secrets(configuration: Configuration) -> None:

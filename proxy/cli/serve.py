@@ -1,5 +1,6 @@
 """`optout-proxy serve`: the web side, with the delivery worker inside."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -54,7 +55,8 @@ def command(
     require_possible(settings, workers=workers, no_worker=no_worker)
     for path in (settings.audit_key_file, settings.signing_key_file):
         if not path.exists():
-            click.echo(f"{path} did not exist; a key is made there. Back it up.", err=True)
+            with suppress(OSError):  # nowhere to say it is no reason not to serve
+                click.echo(f"{path} did not exist; a key is made there. Back it up.", err=True)
     binds = Binds(public=bind, private=admin_bind, workers=workers)
     serve(configuration, binds, with_worker=not no_worker)
 

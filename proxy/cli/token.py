@@ -11,9 +11,10 @@ import click
 
 from proxy.cli.options import Refusal, config_option, in_plain_words, load_settings
 from proxy.errors import CODES, Problem
+from proxy.inspection import inspect
 from proxy.settings import PartnerSetting, Settings
 from proxy.settings_fields import duration
-from proxy.tokens import LEEWAY, Keyring, inspect
+from proxy.tokens import LEEWAY, Keyring
 
 
 @click.group("token")

@@ -4,10 +4,13 @@ import signal
 from pathlib import Path
 
 import click
+import structlog
 
 from proxy import logs
 from proxy.app import Service
 from proxy.cli.options import config_option, configuration_of, in_plain_words
+
+log = structlog.get_logger()
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
@@ -27,8 +30,10 @@ def command(config: Path | None, senders: int | None) -> None:
     try:
         service.start()
         configuration.watch()
+        log.info("worker.started", senders=configuration.current.senders)
         while signal.sigwait(_SIGNALS) == signal.SIGHUP:
             configuration.reload()
         service.stop()
+        log.info("worker.stopped")
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -149,7 +149,7 @@ def test_every_change_appends_a_fact_under_the_audit_key(register: Register) -> 
     ledger = Ledger(b"audit key of a test, 32 bytes at least")
 
     assert [row["ordinal"] for row in rows] == [1, 2]
-    assert [ledger.digest(row) for row in rows] == [row["digest"] for row in rows]
+    assert [ledger.digest(row, "now", "offer-1") for row in rows] == [row["digest"] for row in rows]
     assert register.find().digest == rows[-1]["digest"]
 
 

@@ -54,13 +54,25 @@ def test_a_file_that_is_no_key_is_left_alone(keys: CustomerKeys, tmp_path: Path)
 
 
 def test_a_world_readable_key_is_refused(tmp_path: Path, keys: CustomerKeys) -> None:
-    """A key that everyone can read protects nobody."""
+    """A key that everyone can read protects nobody: nothing more is sealed with it, or read."""
     sealed, name = keys.seal(EMAIL, "row-1", START)
     path = tmp_path / "keys" / f"{name}.key"
     path.chmod(0o644)
 
     with pytest.raises(ConfigurationError, match="chmod 600"):
-        CustomerKeys(tmp_path / "keys").open(sealed, name, "row-1")
+        CustomerKeys(tmp_path / "keys").seal(EMAIL, "row-1", START)
+    assert CustomerKeys(tmp_path / "keys").open(sealed, name, "row-1") == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"short", bytes(33)])
+def test_a_damaged_key_opens_nothing_and_stops_nothing(
+    tmp_path: Path, keys: CustomerKeys, content: bytes
+) -> None:
+    """The decline is reported without the personal data."""
+    sealed, name = keys.seal(EMAIL, "row-1", START)
+    (tmp_path / "keys" / f"{name}.key").write_bytes(content)
+
+    assert CustomerKeys(tmp_path / "keys").open(sealed, name, "row-1") == {}
 
 
 def test_the_customer_travels_encrypted_and_goes_with_the_delivery(

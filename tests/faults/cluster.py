@@ -93,10 +93,15 @@ class Cluster:
             until(lambda: self.is_up(name), f"{name} to answer")
         return process
 
-    def start_worker(self, name: str, *options: str, code: Path | None = None) -> Process:
+    def start_worker(
+        self, name: str, *options: str, code: Path | None = None, wait: bool = True
+    ) -> Process:
         """Start a `work` under *name*, or start it again."""
         process = self._add(name, ["work", "--config", str(self.config), *options], code=code)
+        told = process.log.stat().st_size if process.log.exists() else 0
         process.start()
+        if wait:
+            until(lambda: _has_started(process, told), f"{name} to start")
         return process
 
     def command(self, *arguments: str, code: Path | None = None) -> tuple[int, str]:
@@ -261,6 +266,13 @@ class Cluster:
         if not path.exists():
             path.write_text(text + "\n")
             path.chmod(0o600)
+
+
+def _has_started(process: Process, told: int) -> bool:
+    said = process.log.read_bytes()[told:]
+    assert process.child is not None
+    assert process.child.poll() is None, said.decode()[-3000:]
+    return b"worker.started" in said
 
 
 def answers(url: str) -> bool:

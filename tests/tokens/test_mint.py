@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from proxy.errors import ConfigurationError
-from proxy.tokens import Keyring, SigningKey, decode_secret, inspect, new_secret
+from proxy.inspection import inspect
+from proxy.tokens import Keyring, SigningKey, decode_secret, new_secret
 from tests.settings.home import BASE, ELEMENTS, Home, at
 from tests.tokens.tools import AUDIENCE, CLAIMS, IAT, KID, SECRET, TOKEN, keyring
 

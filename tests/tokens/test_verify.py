@@ -13,7 +13,8 @@ from itsdangerous import BadSignature, TimestampSigner, URLSafeTimedSerializer
 
 from proxy.choices import Session
 from proxy.errors import Problem
-from proxy.tokens import LONGEST, Keyring, SigningKey, admit, inspect
+from proxy.inspection import inspect
+from proxy.tokens import LONGEST, Keyring, SigningKey, admit
 from tests.tokens.tools import (
     AUDIENCE,
     CLAIMS,

@@ -1,0 +1,99 @@
+"""The audit: whatever is changed behind the register's back is named."""
+
+import pytest
+from sqlalchemy import Connection, text
+
+from proxy import audit
+from proxy.ledger import Ledger
+from tests.core.conftest import DELIVERED, Register, a_message
+
+KEY = b"audit key of a test, 32 bytes at least"
+
+
+@pytest.fixture
+def told(register: Register) -> Register:
+    """Three offers with some history; the second is bought."""
+    register.decline("first")
+    register.attempt(DELIVERED)
+    register.decline("second", purchased=True, order="ORDER-1")
+    register.decline("third")
+    register.accept("third")
+    return register
+
+
+def found(register: Register, key: bytes = KEY) -> list[audit.Wrong]:
+    """Return what the audit names."""
+    with register.database.read() as connection:
+        return list(audit.verify(connection, Ledger(key)))
+
+
+def tamper(register: Register, *statements: str) -> None:
+    """Do what only somebody with the database in hand can."""
+    with register.database.begin() as connection:
+        _disarm(connection)
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def _disarm(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        connection.execute(text("DROP TRIGGER facts_no_update"))
+        connection.execute(text("DROP TRIGGER facts_no_delete"))
+    else:
+        connection.execute(text("ALTER TABLE facts DISABLE TRIGGER ALL"))
+
+
+def test_what_was_written_is_right(told: Register) -> None:
+    """Nothing is named, and every offer was counted."""
+    counted: list[int] = []
+    with told.database.read() as connection:
+        assert list(audit.verify(connection, Ledger(KEY), counted.append)) == []
+        assert sum(counted) == audit.count(connection) == 3
+
+
+def test_another_key_verifies_nothing(told: Register) -> None:
+    """Whoever has the database alone can not make facts."""
+    assert {wrong.why for wrong in found(told, b"another key")} >= {"the digest is wrong"}
+
+
+SECOND = "(SELECT id FROM offers WHERE offer = 'second')"
+TAMPERING: dict[str, str] = {
+    "a fact's choice": f"UPDATE facts SET choice = 'accepted' WHERE offer_id = {SECOND}",
+    "a fact's time": f"UPDATE facts SET at = at + 1 WHERE offer_id = {SECOND}",
+    "a fact's outcome": f"UPDATE facts SET status = 204 WHERE offer_id = {SECOND}",
+    "a fact taken away": f"DELETE FROM facts WHERE offer_id = {SECOND} AND ordinal = 1",
+    "the row's choice": "UPDATE offers SET choice = 'accepted' WHERE offer = 'second'",
+    "the row's report": "UPDATE offers SET report = 'delivered' WHERE offer = 'second'",
+    "the row's order": "UPDATE offers SET order_reference = 'ORDER-2' WHERE offer = 'second'",
+    "the row's offer": "UPDATE offers SET offer = 'another' WHERE offer = 'second'",
+    "the row's upstream": "UPDATE offers SET upstream = 'other' WHERE offer = 'second'",
+    "the row's count": "UPDATE offers SET facts = facts + 1 WHERE offer = 'second'",
+    "the row's digest": "UPDATE offers SET digest = NULL WHERE offer = 'second'",
+}
+
+
+@pytest.mark.parametrize("what", TAMPERING)
+def test_what_is_changed_is_named(told: Register, what: str) -> None:
+    """The row that was changed, and no other."""
+    row = told.find("second").id
+    tamper(told, TAMPERING[what])
+
+    assert {wrong.offer_id for wrong in found(told)} == {row}
+
+
+def test_a_fact_moved_to_another_offer_is_named(told: Register) -> None:
+    """Both offers are: one has lost it, and it does not fit the other."""
+    first, third = told.find("first").id, told.find("third").id
+    tamper(told, f"UPDATE facts SET offer_id = {third}, ordinal = ordinal + 8 WHERE offer_id = {first}")
+
+    assert {wrong.offer_id for wrong in found(told)} == {first, third}
+
+
+@pytest.mark.parametrize("number", [0, 2_099])
+def test_pages_do_not_hide_anything(told: Register, number: int) -> None:
+    """More offers than are read at once, the first and the last of them wrong."""
+    told.intake.record_all([a_message(f"known-{n}") for n in range(2_100)])
+    row = told.find(f"known-{number}").id
+    tamper(told, f"UPDATE offers SET choice = 'accepted' WHERE id = {row}")
+
+    assert [wrong.offer_id for wrong in found(told)] == [row]
