@@ -21,12 +21,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from proxy.settings import load
 from proxy.tokens import Keyring
 from tests.acceptance.deployment import Deployment, free_port, until
+from tests.faults.cluster import Cluster
+from tests.faults.postgres import Postgres, a_server
+from tests.faults.test_workers import crowded, told
 
 ROUNDS = 3
 CHOICES = 4_000
 CONNECTIONS = 32
 SENDERS = 16
 DELIVERIES = 1_500
+PACED = 600
 IDLE = {"settle": '"1h"'}  # accepted and on disk, and the worker has nothing to do
 
 
@@ -154,6 +158,59 @@ def lateness() -> list[tuple[str, str, str]]:
     return rows
 
 
+def pace() -> list[tuple[str, str, str]]:
+    """Return the rows on three workers that share a pace of 20 a second on PostgreSQL."""
+    with a_server() as server, _clustered(server, {"rate_per_second": "20"}) as cluster:
+        told(cluster, offers := [f"offer-{number}" for number in range(PACED)])
+        until(lambda: cluster.delivered() == set(offers), "every delivery")
+        received = cluster.received()
+    assert {one["status"] for one in received} == {204}, "the insurer refused"
+    times = sorted(one["received_at"] for one in received)
+    share = (PACED - 1) / 20 / ((times[-1] - times[0]) / 1000)
+    return [
+        ("pace with 3 workers", f"{share:.3f} of the rate", ">= 0.95"),
+        ("fullest second at 20/s", str(crowded(times)), "<= 21"),
+    ]
+
+
+def hanging() -> list[tuple[str, str, str]]:
+    """Return the row on a partner beside one whose insurer hangs with 10,000 rows due."""
+    options: dict[str, dict[str, str]] = {"ACME": {}, "OTHER": {}}
+    with a_server() as server, _clustered(server, options["ACME"], options) as cluster:
+        cluster.fault("hang", seconds=20.0)
+        told(cluster, [f"hangs-{number}" for number in range(10_000)])
+        until(lambda: len(cluster.received()) >= 8, "the insurer to hang")
+        said = {}
+        for number in range(1_000):
+            assert cluster.say(f"quick-{number}", partner="OTHER").status_code == 202
+            said[f"quick-{number}"] = time.time() * 1000
+        until(lambda: cluster.delivered("OTHER") == set(said), "the other's deliveries")
+        arrived = {one["offer"]: one["received_at"] for one in cluster.received(partner="OTHER")}
+    late = [arrived[offer] - at for offer, at in said.items()]
+    return [("beside a hanging one, p95", f"{_percentile(late, 95):.0f} ms", "<= 1000 ms")]
+
+
+@contextmanager
+def _clustered(
+    server: Postgres,
+    options: dict[str, str],
+    partners: dict[str, dict[str, str]] | None = None,
+) -> Iterator[Cluster]:
+    """One web process and three workers on PostgreSQL."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = server.create_database("bench")
+        cluster = Cluster(Path(folder), url, partners=partners or {"ACME": options})
+        try:
+            cluster.start_insurers()
+            cluster.migrate()
+            cluster.start_web("web", "--no-worker")
+            for number in range(3):
+                cluster.start_worker(f"work-{number}")
+            yield cluster
+        finally:
+            cluster.end()
+
+
 def _span_of(received: Callable[[], list[dict[str, Any]]], deployment: Deployment) -> float:
     """Return the seconds from the first opt-out that upstream saw to the last."""
     until(lambda: len(deployment.received()) >= DELIVERIES, "every delivery")
@@ -198,9 +255,13 @@ def _spread(values: list[float], digits: int = 2) -> str:
     return f"{middle:.{digits}f}  ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
+PARTS = (accept, deliver, lateness, pace, hanging)
+
+
 def main() -> None:
-    """Print the table."""
-    for part in (accept, deliver, lateness):
+    """Print the table; arguments name parts of it."""
+    chosen = [part for part in PARTS if not sys.argv[1:] or part.__name__ in sys.argv[1:]]
+    for part in chosen:
         for what, figure, reach in part():
             print(f"{what:<28}{figure:<28}{reach}", flush=True)
 

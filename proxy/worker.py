@@ -1,6 +1,7 @@
 """The delivery worker: claim, send, finish. Stops cleanly and hands back what it did not send."""
 
 import logging
+import math
 import random
 import threading
 import time
@@ -34,6 +35,7 @@ class _Flight:
     delivery: Delivery
     bucket: str
     send_at: float
+    patience: float  # how late it may leave, in seconds
     until: float  # the end of the lease
 
 
@@ -168,7 +170,7 @@ class Worker:
         self._next_at[lane.bucket] = send_at + _spacing(lane)
         until = began + (delivery.lease_until - taken.now) / 1000
         self._count(_pair(delivery), 1)
-        self._queue.put(_Flight(delivery, lane.bucket, send_at, until))
+        self._queue.put(_Flight(delivery, lane.bucket, send_at, _patience(lane), until))
 
     def _count(self, pair: Pair, change: int) -> int:
         """Return how many deliveries are under way in all."""
@@ -193,7 +195,8 @@ class Worker:
     def _deliver(self, flight: _Flight) -> None:
         self._stopping.wait(max(0.0, flight.send_at - time.monotonic()))
         left_ms = (flight.until - time.monotonic()) * 1000
-        if self._stopping.is_set() or left_ms < self._limits.deadline_ms:
+        late = time.monotonic() - flight.send_at > flight.patience
+        if late or self._stopping.is_set() or left_ms < self._limits.deadline_ms:
             self._outbox.release([flight.delivery])
             return
         outcome = self._send(flight.delivery)
@@ -224,10 +227,13 @@ def _spacing(lane: Lane) -> float:
     return 1 / lane.rate if lane.rate > 0 else 0.0
 
 
+def _patience(lane: Lane) -> float:
+    """Return how late a permit may be used, in seconds: by its distance from the next one."""
+    return max(LATE_S, _spacing(lane)) if lane.rate > 0 else math.inf
+
+
 def _is_late(delivery: Delivery, lane: Lane, taken: Taken) -> bool:
-    """True when a permit of the pace is later than its distance from the next one."""
-    late = time.monotonic() - _permit(delivery, taken)
-    return lane.rate > 0 and late > max(LATE_S, _spacing(lane))
+    return time.monotonic() - _permit(delivery, taken) > _patience(lane)
 
 
 def _tell(delivery: Delivery, outcome: Outcome, *, kept: bool) -> None:
