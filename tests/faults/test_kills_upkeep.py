@@ -61,6 +61,7 @@ def judge_migrated(cluster: Cluster) -> None:
         assert read(cluster, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
 
 
+@pytest.mark.thorough
 def test_killed_while_it_migrates(make_cluster: Make, database: str) -> None:
     """P10: in the midst of the first migration; the next start goes on as if it had not been."""
     require_tracer()
@@ -87,6 +88,7 @@ def test_killed_at_every_stage_of_a_migration(make_cluster: Make, database: str)
     assert nth > 10
 
 
+@pytest.mark.thorough
 def test_killed_at_a_checkpoint(make_cluster: Make) -> None:
     """P10, SQLite only: while the log is copied into the database, which happens at no other time.
 

@@ -107,6 +107,7 @@ def test_three_kills_of_the_server_lose_nothing(running: Cluster, own_postgres: 
     _judge(running, shoppers)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["fast", "immediate"])
 def test_a_restart_loses_nothing(running: Cluster, own_postgres: Postgres, how: str) -> None:
     """As an upgrade of the server does it."""
@@ -143,6 +144,7 @@ def _cancel(server: Postgres) -> None:
     server.rows("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = 'optout'")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("disturb", [_terminate, _cancel])
 def test_an_administrator_disturbs(
     running: Cluster, own_postgres: Postgres, disturb: Callable[[Postgres], None]
@@ -156,6 +158,7 @@ def test_an_administrator_disturbs(
     _judge(running, shoppers)
 
 
+@pytest.mark.thorough
 def test_a_lock_that_a_stranger_holds(running: Cluster, own_postgres: Postgres) -> None:
     """Somebody locks the table and goes to lunch: 503, not threads that wait for ever."""
     with Shoppers(running).shopping() as shoppers:
@@ -171,6 +174,7 @@ def test_a_lock_that_a_stranger_holds(running: Cluster, own_postgres: Postgres) 
     _judge(running, shoppers)
 
 
+@pytest.mark.thorough
 def test_too_few_connections(make_cluster: Make) -> None:
     """The server refuses more connections: some work goes on, nothing is lost."""
     with a_server({"max_connections": "8", "superuser_reserved_connections": "3"}) as server:
@@ -178,16 +182,14 @@ def test_too_few_connections(make_cluster: Make) -> None:
         cluster = make_cluster(server.create_database("optout").replace("postgres@", "shop@"))
         server.rows("ALTER ROLE shop NOSUPERUSER")
         server.rows("GRANT ALL ON ALL TABLES IN SCHEMA public TO shop", "optout")
-        cluster.start_web("web", "--no-worker", wait=False)
-        until(lambda: requests.get(f"{cluster.url()}/healthz", timeout=30).ok, "the web process")
+        cluster.start_web()
         with Shoppers(cluster).shopping() as shoppers:
-            shoppers.more(202)
-            cluster.start_worker("work-1")
             shoppers.more(202)
         _judge(cluster, shoppers)
         cluster.end()
 
 
+@pytest.mark.thorough
 def test_a_failover_to_a_synchronous_standby_loses_nothing(
     make_cluster: Make, own_postgres: Postgres
 ) -> None:
@@ -216,6 +218,7 @@ def test_a_failover_to_a_synchronous_standby_loses_nothing(
         standby.end()
 
 
+@pytest.mark.thorough
 def test_a_demoted_server_is_left(make_cluster: Make, own_postgres: Postgres) -> None:
     """Its open connections refuse to write; they are dropped, and 503 says so meanwhile."""
     cluster = make_cluster(own_postgres.create_database("optout"))
@@ -231,7 +234,9 @@ def test_a_demoted_server_is_left(make_cluster: Make, own_postgres: Postgres) ->
     _judge(cluster, shoppers)
 
 
-@pytest.mark.parametrize("setting", ["synchronous_commit", "fsync"])
+@pytest.mark.parametrize(
+    "setting", ["synchronous_commit", pytest.param("fsync", marks=pytest.mark.thorough)]
+)
 def test_a_server_that_forgets_is_refused(
     make_cluster: Make, own_postgres: Postgres, setting: str
 ) -> None:
