@@ -27,6 +27,7 @@ demo:     ## a ticket shop, the proxy and a pretended insurer, in one go
 test:     ## all tests, real browser included; ARGS="-k word" for some of them
 	$(environment) dev
 	@.ci/browser
+	@.ci/faults
 	$(BIN)/pytest $(ARGS)
 
 check:    ## style, types, architecture, documents: fast
@@ -44,7 +45,7 @@ browser:  ## only the tests that drive a real browser
 
 faults:   ## the whole fault matrix on both engines; the fast part of it is in `make test`
 	$(environment) dev
-	@.ci/browser
+	@.ci/faults
 	$(BIN)/pytest tests/faults -m "thorough or not thorough" $(ARGS)
 
 endurance: ## 10,000 declines under random faults on both engines; ARGS="--engine sqlite" for one

@@ -242,3 +242,16 @@ def test_no_file_names_the_machine_it_was_made_on() -> None:
     trace = re.compile(rf"(?<![\w.:/])({paths})|//{hosts}".encode())
 
     assert [path for path in project_files() if trace.search(path.read_bytes())] == []
+
+
+def test_the_fault_matrix_names_tests_that_are_there() -> None:
+    """A row without its test would be a promise without a proof."""
+    text = text_of("docs/reliability.md")
+    rows = text[text.index("## The fault matrix") :]
+    written = "".join(path.read_text("utf-8") for path in (ROOT / "tests/faults").glob("test_*.py"))
+    files = set(re.findall(r"`(test_\w+\.py)`", rows))
+    tests = set(re.findall(r"`(test_\w+)`", rows))
+
+    assert [name for name in files if not (ROOT / "tests/faults" / name).is_file()] == []
+    assert [name for name in tests if f"def {name}(" not in written] == []
+    assert len(tests) > 60

@@ -84,7 +84,9 @@ def test_what_is_changed_is_named(told: Register, what: str) -> None:
 def test_a_fact_moved_to_another_offer_is_named(told: Register) -> None:
     """Both offers are: one has lost it, and it does not fit the other."""
     first, third = told.find("first").id, told.find("third").id
-    tamper(told, f"UPDATE facts SET offer_id = {third}, ordinal = ordinal + 8 WHERE offer_id = {first}")
+    tamper(
+        told, f"UPDATE facts SET offer_id = {third}, ordinal = ordinal + 8 WHERE offer_id = {first}"
+    )
 
     assert {wrong.offer_id for wrong in found(told)} == {first, third}
 

@@ -161,6 +161,7 @@ def test_a_clock_that_steps_back(
     assert [len(cluster.received(f"offer-{number}")) for number in (1, 2, 3)] == [3, 1, 1]
 
 
+@pytest.mark.thorough
 def test_a_clock_that_steps_forth_and_back(
     make_cluster: Make, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +190,7 @@ DAYS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("day", DAYS)
 def test_far_days(
     make_cluster: Make,

@@ -229,6 +229,7 @@ def test_upstream_secret_rotates(whole: Cluster) -> None:
     assert {entry["status"] for entry in entries if not entry["verified"]} == {403}
 
 
+@pytest.mark.thorough
 def test_two_serves_on_one_file(make_cluster: Make) -> None:
     """O10, SQLite only: the second refuses, by whatever name it knows the file."""
     cluster = make_cluster("sqlite:///optout.db")

@@ -111,6 +111,7 @@ def deliver_many(cluster: Cluster) -> None:
     until(lambda: reports(cluster) == {"delivered"}, "every row")
 
 
+@pytest.mark.thorough
 def test_the_log_is_full(make_cluster: Make, database: str) -> None:
     """O8: no line can be written, and nobody stops for it."""
     cluster = make_cluster(database)

@@ -135,6 +135,7 @@ def test_a_rolling_change_of_version_loses_nothing(
     assert len({(one["offer"], one["idempotency_key"]) for one in seen}) == len(expected)
 
 
+@pytest.mark.thorough
 def test_an_embedded_database_goes_one_version_back(make_cluster: Make, following: Path) -> None:
     """The next version has migrated the file; this one goes on with it."""
     cluster = make_cluster("sqlite:///optout.db")

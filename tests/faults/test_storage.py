@@ -171,6 +171,7 @@ def _locked_for(cluster: Cluster, rounds: int) -> None:
     assert set(reports(cluster)) == cluster.delivered() == names
 
 
+@pytest.mark.thorough
 def test_a_locked_database_refuses_and_recovers(cluster: Cluster) -> None:
     """Whoever asks is told soon, no thread is left behind, and it goes on by itself."""
     _locked_for(cluster, rounds=2)
