@@ -18,7 +18,7 @@ define environment
 endef
 
 help:     ## list the targets
-	@sed -n 's/^\([a-z]*\): *## /\1\t/p' Makefile | awk -F '\t' '{printf "make %-9s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\): *## /\1\t/p' Makefile | awk -F '\t' '{printf "make %-11s%s\n", $$1, $$2}'
 
 demo:     ## a ticket shop, the proxy and a pretended insurer, in one go
 	$(environment) runtime
