@@ -80,7 +80,7 @@ def _judge_row(ledger: Ledger, offer: Row[Any], chain: list[dict[str, Any]]) -> 
         yield Wrong(offer_id=offer.id, ordinal=None, why="its last digest is not its last fact's")
     differing = [name for name in _STATE if row[name] != last[name]]
     if differing:
-        why = f"{', '.join(differing)} differ from its last fact"
+        why = f"not what its last fact says: {', '.join(differing)}"
         yield Wrong(offer_id=offer.id, ordinal=None, why=why)
     told = {fact["order_hash"] for fact in chain} | {None}
     if ledger.hash_of_order(row["order_reference"]) not in told:

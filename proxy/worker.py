@@ -145,6 +145,8 @@ class Worker:
             else:
                 self._fly(delivery, lane, taken, began)
         self._outbox.release(late)
+        if late:
+            return 0.0
         if taken.next_at is None:
             return POLL_S
         return min(POLL_S, (taken.next_at - taken.now) / 1000)

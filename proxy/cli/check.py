@@ -74,12 +74,15 @@ def _file(database: Database) -> None:
 
 def _disk(folder: Path) -> None:
     """See with a file of our own whether the folder's file system keeps what SQLite commits."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".check-") as own:
-        trial = Database(f"sqlite:///{Path(own) / 'trial.db'}", wall)
-        try:
-            trial.check()
-        finally:
-            trial.dispose()
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".check-") as own:
+            trial = Database(f"sqlite:///{Path(own) / 'trial.db'}", wall)
+            try:
+                trial.check()
+            finally:
+                trial.dispose()
+    except OSError as error:
+        raise ConfigurationError(f"{folder} can not be written ({error.strerror}).") from error
 
 
 def _secrets(configuration: Configuration) -> None:
