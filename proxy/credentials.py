@@ -28,8 +28,8 @@ class Credentials(Protocol):
     def stamp(self, request: Request) -> None:
         """Put what proves us onto *request*, anew on every attempt; may raise TokenFailed."""
 
-    def refused(self, request: Request) -> bool:
-        """Hear that *request* was answered 401; return whether another stamp may do better."""
+    def heard(self, request: Request, status: int) -> bool:
+        """Hear the *status* that *request* was answered; return whether another stamp is needed."""
 
     def secrets(self) -> Iterable[str]:
         """Return what must not be shown, besides what the request's own headers carry."""
@@ -60,7 +60,7 @@ class HmacCredentials:
             date=date,
         )
 
-    def refused(self, request: Request) -> bool:  # noqa: ARG002 - the protocol's
+    def heard(self, request: Request, status: int) -> bool:  # noqa: ARG002 - the protocol's
         """Return False: the same key would be refused again."""
         return False
 

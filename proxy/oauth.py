@@ -19,6 +19,7 @@ SHORT_LIFE = 60.0  # seconds, when upstream does not say anything usable
 LONG_LIFE = 24 * 3600.0
 FAILURE_KEPT = 5.0  # seconds in which a failed call is not repeated, however many ask
 _EARLY = 0.8  # of its life, after which a token is renewed while it is still used
+_REDIRECTS, _UNAUTHORIZED = 300, 401
 _TOKEN = re.compile(r"[!-~]{1,8192}")  # what a header can carry
 
 
@@ -62,6 +63,7 @@ class OAuthCredentials:
         self._failure: TokenFailed | None = None
         self._failed_at = 0.0
         self._replaced_at = -FAILURE_KEPT
+        self._is_accepted = False  # the token, by upstream
 
     def stamp(self, request: Request) -> None:
         """Put a valid access token onto *request*; TokenFailed if there is none in its time."""
@@ -69,19 +71,24 @@ class OAuthCredentials:
         request.headers["Authorization"] = f"Bearer {token.text}"
         request.send_by = token.expires_at
 
-    def refused(self, request: Request) -> bool:
-        """Forget the token that *request* carried; return whether another may be accepted.
+    def heard(self, request: Request, status: int) -> bool:
+        """Hear the *status* that *request* was answered; return whether another token is needed.
 
-        Not if it replaced one that was refused a moment ago: then it is the client that is
-        refused, and a new token for every row under way would be a storm.
+        After a 401 its token is forgotten. Not if it has never been accepted and replaced one that
+        was refused a moment ago: then it is the client that is refused, and a new token for every
+        row under way would be a storm.
         """
         carried = request.headers.get("Authorization", "").removeprefix("Bearer ")
         with self._turn:
-            if self._token is None or self._token.text != carried:
-                return True
-            if self._clock() < self._replaced_at + FAILURE_KEPT:
+            is_ours = self._token is not None and self._token.text == carried
+            if status != _UNAUTHORIZED:
+                self._is_accepted |= is_ours and status < _REDIRECTS
                 return False
-            self._token, self._replaced_at = None, self._clock()
+            if not is_ours:
+                return True
+            if not self._is_accepted and self._clock() < self._replaced_at + FAILURE_KEPT:
+                return False
+            self._token, self._is_accepted, self._replaced_at = None, False, self._clock()
         return True
 
     def secrets(self) -> Iterable[str]:

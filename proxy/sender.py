@@ -13,8 +13,6 @@ from proxy.settings_upstreams import UpstreamSetting
 from proxy.upstreams import UnsafeUrl, idempotency_key, is_id, url_for
 from proxy.wire import Clock
 
-_UNAUTHORIZED = 401
-
 
 class Sender:
     """Sends reports upstream and judges what comes back; shared by threads."""
@@ -86,7 +84,7 @@ class Sender:
     def _ask(self, request: Request, credentials: Credentials) -> Answer:
         credentials.stamp(request)
         answer = self._lines.ask(request)
-        if answer.status == _UNAUTHORIZED and credentials.refused(request):
+        if credentials.heard(request, answer.status):
             credentials.stamp(request)
             return self._lines.ask(request)
         return answer

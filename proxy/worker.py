@@ -145,11 +145,8 @@ class Worker:
             else:
                 self._fly(delivery, lane, taken, began)
         self._outbox.release(late)
-        if late:
-            return 0.0
-        if taken.next_at is None:
-            return POLL_S
-        return min(POLL_S, (taken.next_at - taken.now) / 1000)
+        next_at = taken.now if late else taken.next_at
+        return POLL_S if next_at is None else min(POLL_S, (next_at - taken.now) / 1000)
 
     def _wanted(self, routing: Routing) -> Wanted:
         with self._lock:

@@ -231,6 +231,32 @@ def test_many_refusals_of_one_token_buy_one() -> None:
     assert len(server.token_calls) == 2
 
 
+def test_a_client_that_is_refused_buys_no_token_for_every_row() -> None:
+    """Every token is refused: one more is bought, and then none until some seconds have passed."""
+    with TokenServer() as server:
+        server.refuse = {f"token-{number}" for number in range(1, 100)}
+        reporter = Reporter(server)
+        reporter.send_at_once()
+        calls = len(server.token_calls)
+        reporter.clock.ahead += 6
+        reporter.send()
+
+    assert (calls, len(server.token_calls)) == (2, 3)
+
+
+def test_a_token_that_was_accepted_is_replaced_however_soon() -> None:
+    """Upstream forgets tokens twice in a moment: the client is not at fault, and nothing waits."""
+    with TokenServer() as server:
+        server.refuse = {"token-1"}
+        reporter = Reporter(server)
+        first = reporter.send()
+        server.refuse = {"token-1", "token-2"}
+        second = reporter.send()
+
+    assert (first.kind, second.kind) == (Kind.DELIVERED, Kind.DELIVERED)
+    assert len(server.token_calls) == 3
+
+
 def test_waiting_for_a_token_ends_at_the_deadline() -> None:
     """A token call that hangs holds nobody longer than an attempt may take."""
     with TokenServer() as server:
