@@ -86,7 +86,8 @@ class Sender:
         answer = self._lines.ask(request)
         if credentials.heard(request, answer.status):
             credentials.stamp(request)
-            return self._lines.ask(request)
+            answer = self._lines.ask(request)
+            credentials.heard(request, answer.status)
         return answer
 
 
