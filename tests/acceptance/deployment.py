@@ -4,12 +4,14 @@ import base64
 import hashlib
 import json
 import os
+import random
 import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,11 @@ PATIENCE_S = 60.0  # for a process to come up or a delivery to arrive; never a m
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Return a port that nothing listens on now, and that no outgoing connection will be given."""
+    while True:
+        port = random.randrange(20_000, 32_000)  # below Linux' ephemeral ports
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def until(condition: Any, what: str) -> Any:
