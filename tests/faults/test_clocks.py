@@ -86,6 +86,7 @@ def test_our_clock_is_ten_minutes_off(
         assert (theirs.status_code, theirs.json()["code"]) == (401, "token_not_yet_valid")
 
 
+@pytest.mark.thorough
 def test_the_insurer_refuses_our_date(
     make_cluster: Make, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,6 +199,7 @@ def token_of(cluster: Cluster, kid: str) -> str | None:
     return token if token.startswith(f"{kid}.") else None
 
 
+@pytest.mark.thorough
 def test_upstream_secret_rotates(whole: Cluster) -> None:
     """O6: the insurer takes only the new secret: nothing dies of it, and all is sent with it.
 

@@ -144,6 +144,7 @@ def judge_race(cluster: Cluster, offers: int) -> dict[str, int]:
     return {report: ended.count(report) for report in ENDED}
 
 
+@pytest.mark.thorough
 def test_acceptances_against_claims(make_cluster: Make, database: str) -> None:
     """R3: after an acknowledged acceptance nothing is claimed for sending."""
     cluster = make_cluster(database, partners={"ACME": {"settle": '"10ms"'}})
