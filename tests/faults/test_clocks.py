@@ -14,6 +14,8 @@ from tests.faults.cluster import HOST, ORIGIN, Cluster
 from tests.faults.conftest import Make
 from tests.faults.tracing import FakeClock, change, is_embedded, read, start
 
+pytestmark = pytest.mark.thorough  # they wait for clocks, probes and disks
+
 NOON = int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp())
 TTL, LATE = 1800, 24 * 3600
 

@@ -22,6 +22,8 @@ from tests.faults.stand_in_cluster import (
     until_delivered,
 )
 
+pytestmark = pytest.mark.thorough  # they wait for clocks, probes and disks
+
 RATE = 10  # slow enough that a busy machine can not bring two permits together
 _numbers = itertools.count(1)
 

@@ -18,6 +18,8 @@ from tests.faults.cluster import Cluster, answers
 from tests.faults.conftest import Make
 from tests.faults.tracing import is_embedded, read, serving, start
 
+pytestmark = pytest.mark.thorough  # they wait for clocks, probes and disks
+
 CUSTOMER = {"first_name": "Ada", "last_name": "Byron", "email": "ada@shop.example"}
 
 

@@ -26,6 +26,8 @@ from tests.faults.stand_in_disk import (
     serving,
 )
 
+pytestmark = pytest.mark.thorough  # they wait for clocks, probes and disks
+
 FILE = "disk/optout.db"
 
 
