@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from proxy.settings import load
 from proxy.tokens import Keyring
 from tests.acceptance.deployment import Deployment, free_port, until
 from tests.faults.cluster import Cluster
-from tests.faults.postgres import Postgres, a_server
-from tests.faults.test_workers import crowded, told
+from tests.faults.pace import fullest_second
+from tests.faults.postgres import a_server
 
 ROUNDS = 3
 CHOICES = 4_000
@@ -135,7 +135,7 @@ def deliver() -> list[tuple[str, str, str]]:
     for _ in range(ROUNDS):
         with deployed(settle='"3s"') as deployment:
             accept_ours(deployment, bodies_of(deployment, DELIVERIES))
-            ours = _span_of(lambda: deployment.received(), deployment)  # noqa: PLW0108
+            ours = _span_of(deployment)
             bare = _bare_loop(deployment)
         ratios.append(bare / ours)
     return [("delivered, of a bare loop", _spread(ratios), ">= 0.8")]
@@ -149,8 +149,8 @@ def lateness() -> list[tuple[str, str, str]]:
             bodies = bodies_of(deployment, rate * 5)
             host = f"127.0.0.1:{deployment.port}"
             result = load_from(deployment.port, bodies, host, deployment.origin, rate)
-            until(lambda: len(deployment.received()) >= len(bodies), "every delivery")  # noqa: B023
-            arrived = {one["offer"]: one["received_at"] for one in deployment.received()}
+            received = _all_received(deployment, len(bodies))
+            arrived = {one["offer"]: one["received_at"] for one in received}
         late = [
             arrived[f"offer-{number}"] - at * 1000 for number, at in result["answered_at"].items()
         ]
@@ -160,8 +160,8 @@ def lateness() -> list[tuple[str, str, str]]:
 
 def pace() -> list[tuple[str, str, str]]:
     """Return the rows on three workers that share a pace of 20 a second on PostgreSQL."""
-    with a_server() as server, _clustered(server, {"rate_per_second": "20"}) as cluster:
-        told(cluster, offers := [f"offer-{number}" for number in range(PACED)])
+    with clustered({"ACME": {"rate_per_second": "20"}}) as cluster:
+        cluster.decline_all(offers := [f"offer-{number}" for number in range(PACED)])
         until(lambda: cluster.delivered() == set(offers), "every delivery")
         received = cluster.received()
     assert {one["status"] for one in received} == {204}, "the insurer refused"
@@ -169,16 +169,15 @@ def pace() -> list[tuple[str, str, str]]:
     share = (PACED - 1) / 20 / ((times[-1] - times[0]) / 1000)
     return [
         ("pace with 3 workers", f"{share:.3f} of the rate", ">= 0.95"),
-        ("fullest second at 20/s", str(crowded(times)), "<= 21"),
+        ("fullest second at 20/s", str(fullest_second(times)), "<= 21"),
     ]
 
 
 def hanging() -> list[tuple[str, str, str]]:
     """Return the row on a partner beside one whose insurer hangs with 10,000 rows due."""
-    options: dict[str, dict[str, str]] = {"ACME": {}, "OTHER": {}}
-    with a_server() as server, _clustered(server, options["ACME"], options) as cluster:
+    with clustered({"ACME": {}, "OTHER": {}}) as cluster:
         cluster.fault("hang", seconds=20.0)
-        told(cluster, [f"hangs-{number}" for number in range(10_000)])
+        cluster.decline_all([f"hangs-{number}" for number in range(10_000)])
         until(lambda: len(cluster.received()) >= 8, "the insurer to hang")
         said = {}
         for number in range(1_000):
@@ -191,31 +190,29 @@ def hanging() -> list[tuple[str, str, str]]:
 
 
 @contextmanager
-def _clustered(
-    server: Postgres,
-    options: dict[str, str],
-    partners: dict[str, dict[str, str]] | None = None,
-) -> Iterator[Cluster]:
+def clustered(partners: dict[str, dict[str, str]]) -> Iterator[Cluster]:
     """One web process and three workers on PostgreSQL."""
-    with tempfile.TemporaryDirectory() as folder:
-        url = server.create_database("bench")
-        cluster = Cluster(Path(folder), url, partners=partners or {"ACME": options})
+    with a_server() as server, tempfile.TemporaryDirectory() as folder:
+        cluster = Cluster(Path(folder), server.create_database("bench"), partners=partners)
         try:
             cluster.start_insurers()
             cluster.migrate()
-            cluster.start_web("web", "--no-worker")
-            for number in range(3):
-                cluster.start_worker(f"work-{number}")
+            cluster.start(workers=3)
             yield cluster
         finally:
             cluster.end()
 
 
-def _span_of(received: Callable[[], list[dict[str, Any]]], deployment: Deployment) -> float:
+def _span_of(deployment: Deployment) -> float:
     """Return the seconds from the first opt-out that upstream saw to the last."""
-    until(lambda: len(deployment.received()) >= DELIVERIES, "every delivery")
-    times = [entry["received_at"] for entry in received()]
+    times = [entry["received_at"] for entry in _all_received(deployment, DELIVERIES)]
     return float(max(times) - min(times)) / 1000
+
+
+def _all_received(deployment: Deployment, count: int) -> list[dict[str, Any]]:
+    """Wait until upstream has seen *count* opt-outs; return them."""
+    until(lambda: len(deployment.received()) >= count, "every delivery")
+    return deployment.received()
 
 
 def _bare_loop(deployment: Deployment) -> float:

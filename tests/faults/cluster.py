@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +104,20 @@ class Cluster:
             until(lambda: _has_started(process, told), f"{name} to start")
         return process
 
+    @property
+    def is_embedded(self) -> bool:
+        """True on SQLite, where one process does everything."""
+        return self.database.startswith("sqlite")
+
+    def start(self, *, workers: int = 1) -> None:
+        """Start what the engine needs: `serve`, on PostgreSQL with so many `work` beside it."""
+        if self.is_embedded:
+            self.start_web()
+            return
+        for number in range(workers):
+            self.start_worker(f"work-{number}")
+        self.start_web("web", "--no-worker")
+
     def command(self, *arguments: str, code: Path | None = None) -> tuple[int, str]:
         """Run another command of the command line; return its exit status and output."""
         process = self._add("command", [*arguments, "--config", str(self.config)], code=code)
@@ -178,6 +192,24 @@ class Cluster:
             headers=self.headers(partner),
             timeout=timeout,
         )
+
+    def decline_all(self, offers: Sequence[str], partner: str = "ACME", web: str = "web") -> None:
+        """Have *offers* declined in batches, one commit each; all are acknowledged."""
+        now = int(time.time() * 1000)
+        for first in range(0, len(offers), 1_000):  # as many as a batch may have
+            lines = [
+                {"offer": offer, "choice": "declined", "id": str(uuid4()), "seq": now, "at": now}
+                for offer in offers[first : first + 1_000]
+            ]
+            answer = requests.post(
+                f"{self.url(web)}/v1/choices/batch",
+                data="\n".join(map(json.dumps, lines)),
+                headers=self.headers(partner) | {"Content-Type": "application/x-ndjson"},
+                timeout=PATIENCE_S,
+            )
+            assert answer.status_code == 200, answer.text
+            said = [json.loads(line) for line in answer.text.splitlines()]
+            assert [one.get("choice") for one in said] == ["declined"] * len(lines), said
 
     def offer(self, offer: str, *, partner: str = "ACME", web: str = "web") -> dict[str, Any]:
         """Return what the register says of an offer."""

@@ -74,3 +74,11 @@ def cluster(make_cluster: Make, database: str) -> Cluster:
     cluster = make_cluster(database)
     cluster.start_web()
     return cluster
+
+
+@pytest.fixture
+def whole(make_cluster: Make, database: str) -> Cluster:
+    """A web process and a worker, in one process on SQLite."""
+    cluster = make_cluster(database)
+    cluster.start()
+    return cluster

@@ -12,7 +12,8 @@ from proxy.tokens import Keyring
 from tests.acceptance.deployment import PATIENCE_S, until
 from tests.faults.cluster import HOST, ORIGIN, Cluster
 from tests.faults.conftest import Make
-from tests.faults.tracing import FakeClock, change, is_embedded, read, start
+from tests.faults.register import change, read
+from tests.faults.tracing import FakeClock
 
 pytestmark = pytest.mark.thorough  # they wait for clocks, probes and disks
 
@@ -72,7 +73,7 @@ def test_our_clock_is_ten_minutes_off(
     clock = FakeClock(tmp_path, off)
     cluster = make_cluster(database)
     with clock.put_on(monkeypatch):
-        start(cluster)
+        cluster.start()
     assert cluster.say("offer-1").json()["choice"] == "declined"
     assert cluster.say("offer-2").status_code == 202
     assert cluster.say("offer-2", "accepted").json()["choice"] == "accepted"
@@ -100,7 +101,7 @@ def test_the_insurer_refuses_our_date(
     cluster = make_cluster(database)
     judge_insurer(cluster, 300)
     with clock.put_on(monkeypatch):
-        start(cluster)
+        cluster.start()
     offers = {f"offer-{number}" for number in range(5)}
     for offer in sorted(offers):
         assert cluster.say(offer).status_code == 202
@@ -136,7 +137,7 @@ def test_partner_clocks_to_the_second(
     cluster = make_cluster("sqlite:///optout.db")
     with FakeClock(tmp_path, "2026-11-21 12:00:00").put_on(monkeypatch):
         monkeypatch.setenv("TZ", "UTC")
-        start(cluster)
+        cluster.start()
     for off, code in AGES:
         iat = NOON + off
         answer = tell(cluster, mint(cluster, iat), iat * 1000)
@@ -150,7 +151,7 @@ def test_a_clock_that_steps_back(
     clock = FakeClock(tmp_path)
     cluster = make_cluster(database)
     with clock.put_on(monkeypatch):
-        start(cluster)
+        cluster.start()
     cluster.fault("status", match={"offer": "offer-1"}, status=503, times=2)
     cluster.fault("hang", match={"offer": "offer-2"}, seconds=1.0, times=1)
     cluster.say("offer-1")
@@ -172,7 +173,7 @@ def test_a_clock_that_steps_forth_and_back(
     clock = FakeClock(tmp_path)
     cluster = make_cluster(database)
     with clock.put_on(monkeypatch):
-        start(cluster)
+        cluster.start()
     cluster.fault("hang", seconds=2.0, times=1)
     cluster.say("offer-1")
     until(lambda: cluster.received("offer-1"), "the request")
@@ -207,7 +208,7 @@ def test_far_days(
     cluster = make_cluster(database)
     monkeypatch.setenv("TZ", "UTC")
     with FakeClock(tmp_path, begin).put_on(monkeypatch):
-        start(cluster)
+        cluster.start()
     before = open_session(cluster, "offer-1")
     cluster.say("offer-2")
     until(lambda: now_of(cluster) > turn, "the day")
@@ -221,7 +222,7 @@ def test_far_days(
         begin[1:5],
         str(turn.year),
     }
-    if is_embedded(cluster):  # PostgreSQL's clock is its own, and it is right
+    if cluster.is_embedded:  # PostgreSQL's clock is its own, and it is right
         assert read(cluster, "SELECT MAX(at) AS at FROM facts")[0]["at"] > turn.timestamp() * 1000
 
 

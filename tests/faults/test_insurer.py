@@ -11,16 +11,8 @@ import pytest
 from tests.acceptance.deployment import until
 from tests.faults.cluster import Cluster
 from tests.faults.postgres import Postgres
-from tests.faults.stand_in_cluster import (
-    all_are,
-    assert_one_effect,
-    attempts,
-    decline_all,
-    reports,
-    rows,
-    running,
-    until_delivered,
-)
+from tests.faults.register import all_are, attempts, read, reports, until_delivered
+from tests.faults.special_clusters import assert_one_effect, running
 from tests.upstream.raw_server import RawServer, reply
 
 # What goes wrong once: the fault, the word for it, and whether the insurer may have acted on it.
@@ -91,7 +83,7 @@ def test_a_broken_answer_is_asked_for_again(cluster: Cluster) -> None:
     for offer, (rule, _, _) in BROKEN.items():
         cluster.fault(**rule, partner="BROKEN", match={"offer": offer}, times=1)
 
-    decline_all(cluster, [*BROKEN, "sound"], "BROKEN")
+    cluster.decline_all([*BROKEN, "sound"], "BROKEN")
 
     until_delivered(cluster, "BROKEN")
     assert len(cluster.received("sound", "BROKEN")) == 1
@@ -108,7 +100,7 @@ def test_a_broken_answer_is_asked_for_again(cluster: Cluster) -> None:
 def _doubtful(cluster: Cluster, partner: str) -> set[str]:
     """Return the offers that an attempt was made for whose answer is unknown."""
     query = "SELECT offer FROM offers WHERE partner = :p AND unknown_at IS NOT NULL"
-    return {row["offer"] for row in rows(cluster, query, p=partner)}
+    return {row["offer"] for row in read(cluster, query, p=partner)}
 
 
 def test_a_refused_decline_is_dead_at_once(cluster: Cluster) -> None:
@@ -117,7 +109,7 @@ def test_a_refused_decline_is_dead_at_once(cluster: Cluster) -> None:
         for offer, (rule, _) in REFUSED.items():
             there = {"location": f"{elsewhere.url}/x"} if rule["fault"] == "redirect" else {}
             cluster.fault(**rule, **there, partner="REFUSED", match={"offer": offer})
-        decline_all(cluster, [*REFUSED, "sound"], "REFUSED")
+        cluster.decline_all([*REFUSED, "sound"], "REFUSED")
         until(lambda: not {"due", "sending"} & set(reports(cluster, "REFUSED").values()), "answers")
         assert elsewhere.connections == 0
 
@@ -148,7 +140,7 @@ def test_an_insurer_that_is_not_there(cluster: Cluster) -> None:
     insurer.kill()
     offers = [f"offer-{number}" for number in range(20)]
 
-    decline_all(cluster, offers, "ABSENT")
+    cluster.decline_all(offers, "ABSENT")
     until(lambda: attempts(cluster, offers[-1], "ABSENT"), "an attempt")
     assert cluster.say("later", partner="ABSENT").status_code == 202
     assert cluster.ready()[0] == 200
@@ -170,7 +162,7 @@ def test_a_429_shuts_the_credential_for_as_long_as_it_says(cluster: Cluster) -> 
         assert cluster.say("first", partner=name).status_code == 202
     for name in WAITS:
         until(lambda one=name: attempts(cluster, "first", one), "the 429")
-        decline_all(cluster, ["second", "third"], name)
+        cluster.decline_all(["second", "third"], name)
     _assert_calm(cluster, "during-429")
 
     for name in ("SECONDS", "DATE", "JUNK"):
@@ -192,7 +184,7 @@ def _assert_calm(cluster: Cluster, offer: str) -> None:
 def _assert_shut_for_ages(cluster: Cluster) -> None:
     """Hold a `Retry-After` of years to what we clamp it to."""
     [refused] = cluster.received(partner="AGES")
-    [row] = rows(cluster, "SELECT MAX(shut_until) AS until FROM buckets")
+    [row] = read(cluster, "SELECT MAX(shut_until) AS until FROM buckets")
     quarter = 15 * 60 * 1000
     assert quarter - 1000 < row["until"] - refused["answered_at"] <= quarter + 60_000
     assert set(reports(cluster, "AGES").values()) == {"due"}
@@ -206,7 +198,7 @@ def test_a_403_pauses_one_credential_only(cluster: Cluster) -> None:
     [refused] = attempts(cluster, "first", "FORBIDDEN")
     assert (refused["outcome"], refused["report"]) == ("forbidden", "due")
 
-    decline_all(cluster, [f"later-{number}" for number in range(20)], "FORBIDDEN")
+    cluster.decline_all([f"later-{number}" for number in range(20)], "FORBIDDEN")
     _assert_calm(cluster, "during-403")
 
     assert len(cluster.received(partner="FORBIDDEN")) == 1
@@ -218,7 +210,7 @@ def test_a_poison_decline_among_many(cluster: Cluster) -> None:
     cluster.fault("status", partner="POISONED", status=500, match={"offer": "poison"})
     offers = [f"offer-{number}" for number in range(200)]
 
-    decline_all(cluster, [*offers[:100], "poison", *offers[100:]], "POISONED")
+    cluster.decline_all([*offers[:100], "poison", *offers[100:]], "POISONED")
 
     until(lambda: cluster.delivered("POISONED") == set(offers), "all the others")
     until(lambda: len(attempts(cluster, "poison", "POISONED")) > 1, "the poison one, again")
@@ -232,10 +224,10 @@ def test_a_poison_decline_among_many(cluster: Cluster) -> None:
 def test_a_slow_insurer_delays_no_other(cluster: Cluster) -> None:
     """While one insurer thinks, another has everything that was declined after."""
     cluster.fault("hang", partner="SLOW", seconds=3.0)
-    decline_all(cluster, [f"slow-{number}" for number in range(40)], "SLOW")
+    cluster.decline_all([f"slow-{number}" for number in range(40)], "SLOW")
     until(lambda: cluster.received(partner="SLOW"), "the slow one to be asked")
 
-    decline_all(cluster, [f"quick-{number}" for number in range(40)], "CALM")
+    cluster.decline_all([f"quick-{number}" for number in range(40)], "CALM")
 
     until(all_are(cluster, "delivered", "CALM"), "the quick one's")
     assert {one["answered_at"] for one in cluster.received(partner="SLOW")} == {None}

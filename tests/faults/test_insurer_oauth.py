@@ -11,17 +11,8 @@ import pytest
 
 from tests.acceptance.deployment import until
 from tests.faults.postgres import Postgres
-from tests.faults.stand_in_cluster import (
-    OAuthCluster,
-    assert_one_effect,
-    attempts,
-    decline_all,
-    paused,
-    reports,
-    running,
-    start,
-    until_delivered,
-)
+from tests.faults.register import attempts, paused, reports, until_delivered
+from tests.faults.special_clusters import OAuthCluster, assert_one_effect, running
 
 # What the token endpoint may answer in the place of a token.
 NO_TOKEN: dict[str, dict[str, Any]] = {
@@ -59,7 +50,7 @@ def cluster(
     partners: dict[str, dict[str, str]] = {name: {} for name in PARTNERS}
     partners["STRICT"] = {"rate_per_second": "100"}  # so that its senders come one after another
     with running(OAuthCluster(folder, url, partners=partners)) as cluster:
-        start(cluster)
+        cluster.start()
         yield cluster
 
 
@@ -78,7 +69,7 @@ def test_a_burst_buys_one_token(cluster: OAuthCluster) -> None:
     """Senders that find no token wait for the one that fetches it, however long that takes."""
     cluster.spoil_tokens("hang", partner="BURST", seconds=1.0)
 
-    decline_all(cluster, OFFERS, "BURST")
+    cluster.decline_all(OFFERS, "BURST")
 
     until_delivered(cluster, "BURST")
     assert 1 <= len(cluster.token_calls("BURST")) <= _deliverers(cluster)
@@ -89,13 +80,13 @@ def test_no_token_is_no_storm(cluster: OAuthCluster) -> None:
     """The first failure pauses the credential: its rows wait, unsent, and nobody asks again."""
     for name, rule in NO_TOKEN.items():
         cluster.spoil_tokens(**rule, partner=name)
-        decline_all(cluster, OFFERS, name)
+        cluster.decline_all(OFFERS, name)
     for name in NO_TOKEN:
         until(lambda one=name: "sending" not in reports(cluster, one).values(), "the answers")
         until(lambda one=name: len(cluster.token_calls(one)), "a token call")
 
     for name in NO_TOKEN:  # what is declined while it is paused asks for nothing either
-        decline_all(cluster, ["later"], name)
+        cluster.decline_all(["later"], name)
     _assert_calm(cluster, "during-failures")
 
     for name in NO_TOKEN:
@@ -109,10 +100,10 @@ def test_a_life_that_makes_no_sense_is_a_short_one(cluster: OAuthCluster) -> Non
     """A token whose life is nonsense is used all the same, for a while, and not bought anew."""
     for name, fields in LIVES.items():
         cluster.spoil_tokens("json_fields", partner=name, **fields)
-        decline_all(cluster, OFFERS, name)
+        cluster.decline_all(OFFERS, name)
     for name in LIVES:
         until_delivered(cluster, name)
-        decline_all(cluster, ["later"], name)
+        cluster.decline_all(["later"], name)
         until_delivered(cluster, name)
         assert 1 <= len(cluster.token_calls(name)) <= _deliverers(cluster), name
 
@@ -124,7 +115,7 @@ def test_a_forgotten_token_is_replaced_once(cluster: OAuthCluster) -> None:
     bought = len(cluster.token_calls("FORGETFUL"))
     cluster.fault("expire_tokens", partner="FORGETFUL", times=1)
 
-    decline_all(cluster, OFFERS, "FORGETFUL")
+    cluster.decline_all(OFFERS, "FORGETFUL")
 
     until_delivered(cluster, "FORGETFUL")
     # A worker that had no token yet buys its first one beside what replaces the others'.
@@ -140,7 +131,7 @@ def test_tokens_that_are_always_refused_are_no_storm(cluster: OAuthCluster) -> N
     """A new token that is refused too pauses the credential; none is bought for every row."""
     cluster.fault("wrong_secret", partner="STRICT")
 
-    decline_all(cluster, OFFERS, "STRICT")
+    cluster.decline_all(OFFERS, "STRICT")
 
     until(lambda: attempts(cluster, OFFERS[0], "STRICT"), "a refusal")
     until(lambda: "sending" not in reports(cluster, "STRICT").values(), "every answer")
@@ -160,7 +151,7 @@ def test_a_success_is_judged_by_its_status(cluster: OAuthCluster) -> None:
     for offer, rule in rules.items():
         cluster.fault(**rule, partner="PAGES", match={"offer": offer}, times=1)
 
-    decline_all(cluster, list(rules), "PAGES")
+    cluster.decline_all(list(rules), "PAGES")
 
     until_delivered(cluster, "PAGES")
     assert [len(cluster.received(offer, "PAGES")) for offer in rules] == [1, 1, 1, 2]
@@ -175,7 +166,7 @@ def test_a_success_is_judged_by_its_status(cluster: OAuthCluster) -> None:
 def test_a_token_endpoint_comes_back(cluster: OAuthCluster) -> None:
     """One that hangs is asked once at a time; the probe after it works again delivers all."""
     cluster.spoil_tokens("hang", partner="HEALED", seconds=300.0)
-    decline_all(cluster, OFFERS, "HEALED")
+    cluster.decline_all(OFFERS, "HEALED")
     until(lambda: attempts(cluster, OFFERS[0], "HEALED"), "the deadline")
     until(lambda: "sending" not in reports(cluster, "HEALED").values(), "the pause")
     asked = len(cluster.token_calls("HEALED"))

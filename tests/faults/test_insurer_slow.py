@@ -14,18 +14,8 @@ import pytest
 from tests.acceptance.deployment import until
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Make
-from tests.faults.stand_in_cluster import (
-    ElsewhereCluster,
-    all_are,
-    assert_one_effect,
-    attempts,
-    decline_all,
-    paused,
-    reports,
-    rows,
-    running,
-    until_delivered,
-)
+from tests.faults.register import all_are, attempts, paused, read, reports, until_delivered
+from tests.faults.special_clusters import ElsewhereCluster, assert_one_effect, running
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(400)]
 
@@ -72,10 +62,10 @@ def test_every_attempt_ends_at_the_deadline(cluster: Cluster) -> None:
     """Whatever an insurer does with an attempt, it is over in time, and tried again."""
     for offer, rule in ENDLESS.items():
         cluster.fault(**rule, partner="SLOW", match={"offer": offer}, times=1)
-    decline_all(cluster, list(ENDLESS), "SLOW")
+    cluster.decline_all(list(ENDLESS), "SLOW")
     cluster.say("hole", partner="HOLE")
     until(lambda: len(cluster.received(partner="SLOW")) == len(ENDLESS), "all to be under way")
-    decline_all(cluster, OFFERS, "CALM")
+    cluster.decline_all(OFFERS, "CALM")
     until(all_are(cluster, "delivered", "CALM"), "the others'")
     assert set(reports(cluster, "SLOW").values()) == {"sending"}
 
@@ -84,7 +74,7 @@ def test_every_attempt_ends_at_the_deadline(cluster: Cluster) -> None:
         until(lambda one=offer: attempts(cluster, one, "SLOW"), "the deadline")
         assert attempts(cluster, offer, "SLOW")[0]["outcome"] == "timed_out", offer
     assert attempts(cluster, "hole", "HOLE")[0]["outcome"] == "timed_out"
-    doubtful = rows(cluster, "SELECT offer FROM offers WHERE unknown_at IS NOT NULL")
+    doubtful = read(cluster, "SELECT offer FROM offers WHERE unknown_at IS NOT NULL")
     assert {row["offer"] for row in doubtful} == set(ENDLESS)
 
     # A key that is still being worked on is answered 423 until the insurer has let go of it.
@@ -108,7 +98,7 @@ def test_a_credential_that_works_again_is_used_again(make_cluster: Make, databas
     for name in ("HEALED", "ALONE"):
         cluster.say("alone", partner=name)
         until(lambda one=name: attempts(cluster, "alone", one), "the 403")
-        decline_all(cluster, OFFERS, name)
+        cluster.decline_all(OFFERS, name)
     assert len(paused(cluster)) == 2
 
     until(lambda: set(reports(cluster, "ALONE").values()) == {"delivered", "dead"}, "the probe")

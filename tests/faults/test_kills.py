@@ -14,27 +14,16 @@ from sqlalchemy import make_url, text
 from tests.acceptance.deployment import until
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Make
+from tests.faults.register import read, transaction
 from tests.faults.tracing import (
     Line,
-    is_embedded,
     kill_delivering,
     message,
-    read,
     replace_delivering,
     serving,
     sockets_to,
-    start,
-    transaction,
     trap,
 )
-
-
-@pytest.fixture
-def whole(make_cluster: Make, database: str) -> Cluster:
-    """A web process and a worker, in one process on SQLite."""
-    cluster = make_cluster(database)
-    start(cluster)
-    return cluster
 
 
 def facts_of(cluster: Cluster, told: dict[str, Any]) -> int:
@@ -67,9 +56,9 @@ def test_killed_before_the_body_is_read(whole: Cluster, reads: int) -> None:
 def test_killed_before_the_transaction(whole: Cluster) -> None:
     """P2: the message is judged and waits for the database: no acknowledgement and no row."""
     told = message("offer-1")
-    alone = "BEGIN IMMEDIATE" if is_embedded(whole) else "LOCK TABLE offers IN SHARE MODE"
+    alone = "BEGIN IMMEDIATE" if whole.is_embedded else "LOCK TABLE offers IN SHARE MODE"
     with Line(whole) as line, transaction(whole) as connection:
-        if is_embedded(whole):
+        if whole.is_embedded:
             connection.connection.isolation_level = None  # type: ignore[attr-defined]
         connection.execute(text(alone))
         line.connection.send(line.begin(told))
@@ -98,10 +87,10 @@ def test_killed_between_commit_and_answer(whole: Cluster) -> None:
 def test_killed_after_the_answer(make_cluster: Make, database: str) -> None:
     """P5: what was acknowledged is delivered by whoever comes next."""
     cluster = make_cluster(database, partners={"ACME": {"settle": '"400ms"'}})
-    start(cluster)
+    cluster.start()
     assert cluster.say("offer-1").status_code == 202
     os.kill(serving(cluster), signal.SIGKILL)
-    if not is_embedded(cluster):
+    if not cluster.is_embedded:
         kill_delivering(cluster)
     assert cluster.received() == []  # it had not been due yet
     replace_delivering(cluster)
@@ -115,7 +104,7 @@ def kill_at(cluster: Cluster, call: str, files: list[str], nth: int) -> tuple[bo
     told = message(f"{call}-{nth}")
     with Line(cluster) as line, trap(serving(cluster), call, *files, nth=nth) as one:
         acknowledged = line.tell(told) == 202
-        if acknowledged and is_embedded(cluster):  # its delivery may yet come to the stage
+        if acknowledged and cluster.is_embedded:  # its delivery may yet come to the stage
             until(lambda: not one.is_set or told["offer"] in cluster.delivered(), "an end")
         killed = not acknowledged or not one.is_set
         if killed:
@@ -134,7 +123,7 @@ def judge(cluster: Cluster) -> None:
     assert set(effects.values()) == {1}
     assert len(keys) == len(offers)
     until(lambda: reports(cluster) == {"delivered"}, "every row")
-    if is_embedded(cluster):
+    if cluster.is_embedded:
         assert read(cluster, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
 
 
@@ -147,7 +136,7 @@ def kill_at_each(cluster: Cluster, numbers: Iterable[int]) -> int:
     """Kill at these writes of one decline after another; return how many died unacknowledged."""
     unanswered = 0
     for nth in numbers:
-        if is_embedded(cluster):
+        if cluster.is_embedded:
             call, files = "pwrite64", [str(cluster.folder / "optout.db-wal")]
         else:
             assert cluster.say(f"before-{nth}").status_code == 202  # so that it is connected
@@ -175,6 +164,6 @@ def test_killed_at_every_write(whole: Cluster) -> None:
 def test_killed_before_the_log_is_synced(make_cluster: Make) -> None:
     """P3, SQLite only, for PostgreSQL syncs its own log: written, not synced, not acknowledged."""
     cluster = make_cluster("sqlite:///optout.db")
-    start(cluster)
+    cluster.start()
     kill_at(cluster, "fdatasync", [str(cluster.folder / "optout.db-wal")], 1)
     judge(cluster)

@@ -15,31 +15,12 @@ from tests.acceptance.deployment import until
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Make
 from tests.faults.postgres import Postgres
-from tests.faults.tracing import (
-    change,
-    delivering,
-    is_embedded,
-    kill_delivering,
-    kinds,
-    read,
-    replace_delivering,
-    serving,
-    start,
-    transaction,
-    trap,
-)
+from tests.faults.register import change, kinds, read, transaction
+from tests.faults.tracing import delivering, kill_delivering, replace_delivering, serving, trap
 from tests.upstream.token_server import TokenServer, grant
 
 AGAIN = ["choice.recorded", "delivery.claimed", "delivery.lapsed", "delivery.claimed"]
 LAPSED = "UPDATE offers SET due_at = due_at - 3600000 WHERE report = 'sending'"
-
-
-@pytest.fixture
-def whole(make_cluster: Make, database: str) -> Cluster:
-    """A web process and a worker, in one process on SQLite."""
-    cluster = make_cluster(database)
-    start(cluster)
-    return cluster
 
 
 def end(cluster: Cluster, offer: str, statuses: list[int | None]) -> None:
@@ -56,7 +37,7 @@ def end(cluster: Cluster, offer: str, statuses: list[int | None]) -> None:
 
 def test_killed_between_claim_and_connection(whole: Cluster) -> None:
     """P6: the insurer has heard nothing; it is claimed again and sent once."""
-    if not is_embedded(whole):  # or it could die when it opens its connection to the database
+    if not whole.is_embedded:  # or it could die when it opens its connection to the database
         until(lambda: len(connections(whole)) >= 2, "the worker to be connected")
     with trap(delivering(whole), "connect") as one:
         assert whole.say("offer-1").status_code == 202
@@ -104,7 +85,7 @@ def test_killed_between_answer_and_finish(whole: Cluster) -> None:
     whole.fault("hang", seconds=1.0, times=1)
     whole.say("offer-1")
     until(lambda: whole.received("offer-1"), "the request")
-    if is_embedded(whole):
+    if whole.is_embedded:
         with trap(serving(whole), "pwrite64", str(whole.folder / "optout.db-wal")) as one:
             one.sprung()
     else:
@@ -144,7 +125,7 @@ def test_killed_while_it_gets_a_token(
     """P9: another gets its own token and delivers; neither token nor secret is in any file."""
     cluster = make_cluster(database, partners={"ACME": {"report_on": '"decline"'}})
     use_oauth(cluster, insurer)
-    start(cluster)
+    cluster.start()
     insurer.open.clear()
     cluster.say("offer-1")
     assert insurer.asked.wait(60)
@@ -232,7 +213,7 @@ def test_a_worker_that_slept_longer_than_its_lease(make_cluster: Make, database:
         judge_stale(cluster, first)
         return
     cluster = make_cluster(database, top={"lease": '"25s"'})
-    start(cluster)
+    cluster.start()
     cluster.fault("hang", seconds=1.0, times=1)
     cluster.say("offer-1")
     until(lambda: cluster.received("offer-1"), "the request")

@@ -11,23 +11,13 @@ import pytest
 from tests.acceptance.deployment import PATIENCE_S, Process, until
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Make
-from tests.faults.tracing import (
-    change,
-    delivering,
-    is_embedded,
-    is_gone,
-    read,
-    require_tracer,
-    serving,
-    start,
-    tracer,
-    trap,
-)
+from tests.faults.register import change, read
+from tests.faults.tracing import delivering, is_gone, require_tracer, serving, tracer, trap
 
 
 def migrate_until(cluster: Cluster, call: str, nth: int) -> bool:
     """Migrate and die at the *nth* such call on the database; False if it came through."""
-    names = ("optout.db", "optout.db-wal", "optout.db-journal") if is_embedded(cluster) else ()
+    names = ("optout.db", "optout.db-wal", "optout.db-journal") if cluster.is_embedded else ()
     process = Process(
         ["migrate", "--config", str(cluster.config)],
         cluster.folder / "migrate.log",
@@ -42,7 +32,7 @@ def migrate_until(cluster: Cluster, call: str, nth: int) -> bool:
 
 def empty(cluster: Cluster) -> None:
     """Leave a database with nothing in it."""
-    if not is_embedded(cluster):
+    if not cluster.is_embedded:
         change(cluster, "DROP SCHEMA public CASCADE")
         change(cluster, "CREATE SCHEMA public")
         return
@@ -52,12 +42,12 @@ def empty(cluster: Cluster) -> None:
 
 def judge_migrated(cluster: Cluster) -> None:
     """The next start finds nothing, or all of it, and mends what there is to mend."""
-    if not is_embedded(cluster):
+    if not cluster.is_embedded:
         cluster.migrate()
-    start(cluster)
+    cluster.start()
     assert cluster.say("offer-1").status_code == 202
     until(lambda: cluster.offer("offer-1")["report"] == "delivered", "the delivery")
-    if is_embedded(cluster):
+    if cluster.is_embedded:
         assert read(cluster, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
 
 
@@ -67,7 +57,7 @@ def test_killed_while_it_migrates(make_cluster: Make, database: str) -> None:
     require_tracer()
     cluster = make_cluster(database)
     empty(cluster)
-    assert migrate_until(cluster, "pwrite64" if is_embedded(cluster) else "sendto", 20)
+    assert migrate_until(cluster, "pwrite64" if cluster.is_embedded else "sendto", 20)
     judge_migrated(cluster)
 
 
@@ -77,7 +67,7 @@ def test_killed_at_every_stage_of_a_migration(make_cluster: Make, database: str)
     """P10: at one write after the other; each time all of the schema is there, or none."""
     require_tracer()
     cluster = make_cluster(database)
-    call = "pwrite64" if is_embedded(cluster) else "sendto"
+    call = "pwrite64" if cluster.is_embedded else "sendto"
     empty(cluster)
     nth = 1
     while migrate_until(cluster, call, nth):
@@ -95,7 +85,7 @@ def test_killed_at_a_checkpoint(make_cluster: Make) -> None:
     PostgreSQL's checkpoints are its own.
     """
     cluster = make_cluster("sqlite:///optout.db")
-    start(cluster)
+    cluster.start()
     with trap(serving(cluster), "pwrite64", str(cluster.folder / "optout.db"), nth=5) as one:
         told: list[str] = []
         while one.is_set and len(told) < 5000:
@@ -128,7 +118,7 @@ def acknowledged(cluster: Cluster, offer: str) -> bool:
 def test_killed_master(make_cluster: Make, database: str) -> None:
     """P11: what it leaves behind ends by itself and lets go of ports and lock for a new `serve`."""
     cluster = make_cluster(database)
-    start(cluster)
+    cluster.start()
     cluster.fault("hang", seconds=0.5)
     for number in range(5):
         cluster.say(f"offer-{number}")
@@ -137,7 +127,7 @@ def test_killed_master(make_cluster: Make, database: str) -> None:
     os.kill(master.pid, signal.SIGKILL)
     master.wait()
     until(lambda: is_gone(orphan), "its child to end by itself")
-    cluster.start_web("web", *([] if is_embedded(cluster) else ["--no-worker"]))
+    cluster.start_web("web", *([] if cluster.is_embedded else ["--no-worker"]))
 
     assert cluster.say("offer-5").status_code == 202
     until(lambda: len(cluster.delivered()) == 6, "every delivery")
@@ -148,7 +138,7 @@ def test_killed_master(make_cluster: Make, database: str) -> None:
 def test_killed_child(make_cluster: Make, database: str) -> None:
     """P11: what the kernel does when memory runs out; the master starts a successor by itself."""
     cluster = make_cluster(database)
-    start(cluster)
+    cluster.start()
     cluster.fault("hang", seconds=0.5)
     for number in range(5):
         cluster.say(f"offer-{number}")
@@ -165,6 +155,6 @@ def test_killed_child(make_cluster: Make, database: str) -> None:
     )
     assert serving(cluster) != before
     locked = Path(f"/proc/{serving(cluster)}/fd")
-    if is_embedded(cluster):
+    if cluster.is_embedded:
         assert "optout.db.lock" in {link.readlink().name for link in locked.iterdir()}
     assert psutil.pid_exists(delivering(cluster))

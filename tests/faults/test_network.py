@@ -18,17 +18,9 @@ import pytest
 from tests.acceptance.deployment import until
 from tests.faults.cluster import HOST, Cluster, answers
 from tests.faults.conftest import Make
+from tests.faults.register import attempts, paused, read, reports, until_delivered
 from tests.faults.resolver import SERVFAIL, NameServer
-from tests.faults.stand_in_cluster import (
-    ElsewhereCluster,
-    attempts,
-    decline_all,
-    paused,
-    reports,
-    rows,
-    running,
-    until_delivered,
-)
+from tests.faults.special_clusters import ElsewhereCluster, running
 from tests.faults.stand_in_tls import TlsInsurer
 from tests.upstream.certificates import Authority
 
@@ -80,7 +72,7 @@ def test_a_name_that_does_not_resolve(tmp_path: Path) -> None:
             *failed, _ = attempts(cluster, offer)
             assert {one["outcome"] for one in failed} == {"name_not_resolved"}
             assert len(cluster.received(offer)) == 1
-        assert rows(cluster, "SELECT * FROM offers WHERE unknown_at IS NOT NULL") == []
+        assert read(cluster, "SELECT * FROM offers WHERE unknown_at IS NOT NULL") == []
 
 
 @needs_root
@@ -90,16 +82,16 @@ def test_the_deadline_includes_the_name(tmp_path: Path) -> None:
     """A name server that never answers costs one deadline, and no other partner anything."""
     with NameServer() as names, _under(names, tmp_path, "timeout:30 attempts:5") as cluster:
         names.mood = None
-        decline_all(cluster, OFFERS)
+        cluster.decline_all(OFFERS)
         until(lambda: names.asked, "the question")
-        decline_all(cluster, OFFERS, "CALM")
+        cluster.decline_all(OFFERS, "CALM")
         until_delivered(cluster, "CALM")
         assert "delivered" not in reports(cluster).values()
 
         until(lambda: attempts(cluster, OFFERS[0]), "the deadline")
         [late, *_] = attempts(cluster, OFFERS[0])
         assert late["outcome"] == "timed_out"
-        assert rows(cluster, "SELECT * FROM offers WHERE unknown_at IS NOT NULL") == []
+        assert read(cluster, "SELECT * FROM offers WHERE unknown_at IS NOT NULL") == []
 
 
 # -- TLS --------------------------------------------------------------------------------------
@@ -147,7 +139,7 @@ def _behind_tls(folder: Path, ours: Authority) -> Iterator[tuple[Cluster, dict[s
 def _refuse_all(cluster: Cluster, insurers: dict[str, TlsInsurer]) -> None:
     """Decline at every partner; only the sound insurer is told anything."""
     for name in insurers:
-        decline_all(cluster, OFFERS, name)
+        cluster.decline_all(OFFERS, name)
     until_delivered(cluster, "SOUND")
     assert len(insurers["SOUND"].requests) == len(OFFERS)
     bad = {name: insurer for name, insurer in insurers.items() if name != "SOUND"}
@@ -160,7 +152,7 @@ def _refuse_all(cluster: Cluster, insurers: dict[str, TlsInsurer]) -> None:
     overheard = bytes(bad["PLAIN"].overheard)
     assert overheard.startswith(b"\x16\x03")  # a handshake, and nothing behind it
     assert not [offer for offer in OFFERS if offer.encode() in overheard]
-    assert rows(cluster, "SELECT * FROM offers WHERE unknown_at IS NOT NULL") == []
+    assert read(cluster, "SELECT * FROM offers WHERE unknown_at IS NOT NULL") == []
 
 
 @needs_root

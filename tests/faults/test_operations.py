@@ -18,23 +18,8 @@ import requests
 from tests.acceptance.deployment import PATIENCE_S, Process, free_port, until
 from tests.faults.cluster import HOST, ORIGIN, Cluster
 from tests.faults.conftest import Make
-from tests.faults.tracing import (
-    Line,
-    change,
-    is_embedded,
-    message,
-    read,
-    replace_delivering,
-    start,
-)
-
-
-@pytest.fixture
-def whole(make_cluster: Make, database: str) -> Cluster:
-    """A web process and a worker, in one process on SQLite."""
-    cluster = make_cluster(database)
-    start(cluster)
-    return cluster
+from tests.faults.register import change, read
+from tests.faults.tracing import Line, message, replace_delivering
 
 
 def reports(cluster: Cluster) -> set[str]:
@@ -44,7 +29,7 @@ def reports(cluster: Cluster) -> set[str]:
 
 def worker_of(cluster: Cluster) -> str:
     """Return the name of the command that delivers."""
-    return "web" if is_embedded(cluster) else "work"
+    return "web" if cluster.is_embedded else "work-0"
 
 
 def test_stopped_with_requests_under_way(whole: Cluster) -> None:
@@ -62,7 +47,7 @@ def test_stopped_with_requests_under_way(whole: Cluster) -> None:
         assert [line.status() for line in lines] == [202] * 8
     assert web.child.wait(30) == 0
     assert not is_listening(whole)
-    whole.start_web("web", *([] if is_embedded(whole) else ["--no-worker"]))
+    whole.start_web("web", *([] if whole.is_embedded else ["--no-worker"]))
 
     until(lambda: len(whole.delivered()) == 8, "every delivery")
     until(lambda: reports(whole) == {"delivered"}, "every row")
@@ -117,7 +102,7 @@ def test_stopped_while_the_insurer_hangs(whole: Cluster) -> None:
     assert process.stop() == 0
     assert time.monotonic() - began < 15  # it did not wait for the insurer
     assert reports(whole) == {"sending"}
-    if is_embedded(whole):
+    if whole.is_embedded:
         whole.start_web()
     replace_delivering(whole)
 
@@ -129,7 +114,7 @@ def test_stopped_while_the_insurer_hangs(whole: Cluster) -> None:
 
 def hang_up(cluster: Cluster) -> None:
     """Let every process read its settings again."""
-    for name in {"web", "work"} & cluster.processes.keys():
+    for name in {"web", "work-0"} & cluster.processes.keys():
         child = cluster.processes[name].child
         assert child is not None
         child.send_signal(signal.SIGHUP)
@@ -234,7 +219,7 @@ def test_upstream_secret_rotates(whole: Cluster) -> None:
 def test_two_serves_on_one_file(make_cluster: Make) -> None:
     """O10, SQLite only: the second refuses, by whatever name it knows the file."""
     cluster = make_cluster("sqlite:///optout.db")
-    start(cluster)
+    cluster.start()
     alias = cluster.folder / "alias"
     alias.symlink_to(cluster.folder, target_is_directory=True)
     for config in (cluster.config, alias / "optout.toml"):

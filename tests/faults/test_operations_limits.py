@@ -16,7 +16,8 @@ import pytest
 from tests.acceptance.deployment import until
 from tests.faults.cluster import Cluster, answers
 from tests.faults.conftest import Make
-from tests.faults.tracing import is_embedded, read, serving, start
+from tests.faults.register import read
+from tests.faults.tracing import serving
 
 pytestmark = pytest.mark.thorough  # they wait for clocks, probes and disks
 
@@ -74,7 +75,7 @@ def test_customer_keys_are_lost(
 ) -> None:
     """O7: the personal data is beyond reading; the decline is reported without it."""
     cluster = with_customers(make_cluster, database, monkeypatch)
-    start(cluster)
+    cluster.start()
     for offer in ("offer-1", "offer-2"):
         assert cluster.say(offer, customer=CUSTOMER).json()["report"] == "held"
     assert cluster.say("offer-2", purchased=True).status_code == 202
@@ -85,7 +86,7 @@ def test_customer_keys_are_lost(
             process.stop()
     (key,) = (cluster.folder / "weekly").glob("*.key")
     HARMS[harm](key)
-    start(cluster)
+    cluster.start()
     assert cluster.say("offer-1", purchased=True).status_code == 202
 
     until(lambda: ended(cluster) or "claim.crashed" in cluster.logs(), "the delivery")
@@ -95,8 +96,8 @@ def test_customer_keys_are_lost(
 
 def restart_logging_to(cluster: Cluster, make: Callable[[Path], None]) -> None:
     """Stop everything, let *make* put something else where the logs are, and start again."""
-    start(cluster)  # so that it has its keys, of which it tells on the first start
-    for name in {"web", "work"} & cluster.processes.keys():
+    cluster.start()  # so that it has its keys, of which it tells on the first start
+    for name in {"web", "work-0"} & cluster.processes.keys():
         process = cluster.processes[name]
         process.stop()
         process.log.unlink()
@@ -185,7 +186,7 @@ def crowd(cluster: Cluster, connections: int) -> set[str]:
 def test_too_many_connections(make_cluster: Make, database: str) -> None:
     """O9: with 64 files and 300 connections some may be turned away; what is taken is kept."""
     cluster = make_cluster(database)
-    start(cluster)
+    cluster.start()
     assert cluster.say("before").status_code == 202
     narrow(cluster, resource.RLIMIT_NOFILE, 64)
     taken = crowd(cluster, 300) | {"before"}
@@ -194,5 +195,5 @@ def test_too_many_connections(make_cluster: Make, database: str) -> None:
     kept = {row["offer"] for row in read(cluster, "SELECT offer FROM offers")}
     assert taken | {"after"} <= kept
     until(lambda: cluster.delivered() == kept, "every delivery")
-    if is_embedded(cluster):
+    if cluster.is_embedded:
         until(lambda: len(psutil.Process(serving(cluster)).net_connections()) < 60, "few files")

@@ -17,7 +17,8 @@ from tests.acceptance.deployment import PATIENCE_S, until
 from tests.faults.cluster import HOST, Cluster
 from tests.faults.conftest import Make
 from tests.faults.postgres import Postgres
-from tests.faults.tracing import is_embedded, kinds, message, read, start
+from tests.faults.register import kinds, read
+from tests.faults.tracing import message
 
 ENDED = {"delivered", "cancelled"}
 
@@ -44,9 +45,9 @@ def say_at_once(
 def test_fifty_identical_messages_at_once(make_cluster: Make, database: str) -> None:
     """R1: one row, one fact, one delivery; to two web processes on PostgreSQL."""
     cluster = make_cluster(database)
-    start(cluster)
+    cluster.start()
     names: tuple[str, ...] = ("web",)
-    if not is_embedded(cluster):
+    if not cluster.is_embedded:
         cluster.start_web("other", "--no-worker")
         names = ("web", "other")
     for number in range(2):
@@ -148,7 +149,7 @@ def judge_race(cluster: Cluster, offers: int) -> dict[str, int]:
 def test_acceptances_against_claims(make_cluster: Make, database: str) -> None:
     """R3: after an acknowledged acceptance nothing is claimed for sending."""
     cluster = make_cluster(database, partners={"ACME": {"settle": '"10ms"'}})
-    start(cluster)
+    cluster.start()
     race(cluster, 120, seed=1)
     assert min(judge_race(cluster, 120).values()) > 0  # or it was no race
 
@@ -161,7 +162,7 @@ def test_thousands_of_acceptances_against_claims(
 ) -> None:
     """R3: many times, while the insurer is slow, fails and hangs up."""
     cluster = make_cluster(database, partners={"ACME": {"settle": '"10ms"'}})
-    start(cluster)
+    cluster.start()
     cluster.fault("status", status=503, chance=0.1)
     cluster.fault("lost_answer", chance=0.1)
     cluster.fault("hang", seconds=0.05)
@@ -175,7 +176,7 @@ ORDERS = {"declined": ["accepted", "declined"], "accepted": ["declined", "accept
 def test_choices_in_any_order(make_cluster: Make, database: str) -> None:
     """R4: eight choices of one offer at once: the highest seq wins, and an acceptance a tie."""
     cluster = make_cluster(database, partners={"ACME": {"report_on": '"purchase"'}})
-    start(cluster)
+    cluster.start()
     dice = random.Random(4)
     for number, last in enumerate(["declined", "accepted", "tie"] * 4):
         told = [message(f"offer-{number}", choice) for choice in ORDERS.get(last, [*ORDERS]) * 4]
@@ -222,7 +223,7 @@ class Flapping:
             self.changes += 1
             fresh.write_text(self._sets[self.changes % 2])
             fresh.replace(self._cluster.config)
-            for name in {"web", "work"} & self._cluster.processes.keys():
+            for name in {"web", "work-0"} & self._cluster.processes.keys():
                 child = self._cluster.processes[name].child
                 assert child is not None
                 child.send_signal(signal.SIGHUP)
@@ -231,7 +232,7 @@ class Flapping:
 def test_settings_that_change_under_load(make_cluster: Make, database: str) -> None:
     """R5: each request belongs to the one set or the other; none meets a key of the wrong host."""
     cluster = make_cluster(database, partners={"ACME": {}, "OTHER": {}})
-    start(cluster)
+    cluster.start()
     with Flapping(cluster) as settings, ThreadPoolExecutor(4) as clients:
         offers = [f"offer-{number}" for number in range(150)]
         answers = [answer.status_code for answer in clients.map(cluster.say, offers)]

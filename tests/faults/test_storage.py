@@ -13,13 +13,9 @@ import requests
 from tests.acceptance.deployment import until
 from tests.faults.cluster import Cluster, answers
 from tests.faults.conftest import Make
-from tests.faults.stand_in_cluster import (
-    assert_one_effect,
-    decline_all,
-    reports,
-    until_delivered,
-)
-from tests.faults.stand_in_disk import Disk, a_disk, needs_root, serving
+from tests.faults.disk import Disk, a_disk, needs_root, serving
+from tests.faults.register import reports, until_delivered
+from tests.faults.special_clusters import assert_one_effect
 
 FILE = "disk/optout.db"
 URL = f"sqlite:///{FILE}"
@@ -93,7 +89,7 @@ def test_a_full_disk_while_deliveries_finish(cluster: Cluster, disk: Disk) -> No
     cluster.start_web()
     offers = [f"offer-{number}" for number in range(20)]
     cluster.fault("hang", seconds=2.0)
-    decline_all(cluster, offers)
+    cluster.decline_all(offers)
     until(lambda: len(cluster.received()) == len(offers), "all to be under way")
     disk.fill()
     taken = _decline_until_refused(cluster, "filling")

@@ -11,8 +11,9 @@ import requests
 from tests.acceptance.deployment import until
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Make
-from tests.faults.stand_in_cluster import assert_one_effect, reports, until_delivered
-from tests.faults.stand_in_disk import needs_strace, refusing, serving
+from tests.faults.disk import needs_strace, refusing, serving
+from tests.faults.register import reports, until_delivered
+from tests.faults.special_clusters import assert_one_effect
 
 SHOPS = 8  # that decline at once
 

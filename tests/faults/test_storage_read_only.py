@@ -15,8 +15,7 @@ import requests
 from tests.acceptance.deployment import Process, until
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Make
-from tests.faults.stand_in_cluster import reports, until_delivered
-from tests.faults.stand_in_disk import (
+from tests.faults.disk import (
     Disk,
     a_disk,
     needs_root,
@@ -25,6 +24,7 @@ from tests.faults.stand_in_disk import (
     refusing,
     serving,
 )
+from tests.faults.register import reports, until_delivered
 
 pytestmark = pytest.mark.thorough  # they wait for clocks, probes and disks
 

@@ -1,40 +1,11 @@
 """Several web processes and workers on one PostgreSQL: they share the work and the pace."""
 
-import json
-import time
-from bisect import bisect_left
-from uuid import uuid4
-
 import pytest
-import requests
 
-from tests.acceptance.deployment import PATIENCE_S, until
+from tests.acceptance.deployment import until
 from tests.faults.cluster import Cluster
 from tests.faults.conftest import Make
-
-
-def told(cluster: Cluster, offers: list[str], *, partner: str = "ACME", web: str = "web") -> None:
-    """Have *offers* declined in batches; all are acknowledged."""
-    now = int(time.time() * 1000)
-    for first in range(0, len(offers), 1_000):
-        lines = [
-            {"offer": offer, "choice": "declined", "id": str(uuid4()), "seq": now, "at": now}
-            for offer in offers[first : first + 1_000]
-        ]
-        answer = requests.post(
-            f"{cluster.url(web)}/v1/choices/batch",
-            data="".join(json.dumps(line) + "\n" for line in lines),
-            headers=cluster.headers(partner) | {"Content-Type": "application/x-ndjson"},
-            timeout=PATIENCE_S,
-        )
-        assert answer.status_code == 200, answer.text
-        assert all("receipt" in json.loads(line) for line in answer.text.splitlines())
-
-
-def crowded(arrivals: list[int]) -> int:
-    """Return how many of *arrivals*, in ms, the fullest half-open second holds."""
-    times = sorted(arrivals)
-    return max(bisect_left(times, at + 1_000) - index for index, at in enumerate(times))
+from tests.faults.pace import fullest_second
 
 
 def test_several_web_processes_and_workers(make_cluster: Make, postgres_url: str) -> None:
@@ -64,12 +35,12 @@ def test_three_workers_keep_one_pace(
     cluster.start_web("web", "--no-worker")
     for number in range(3):
         cluster.start_worker(f"work-{number}")
-    told(cluster, offers := [f"offer-{number}" for number in range(count)])
+    cluster.decline_all(offers := [f"offer-{number}" for number in range(count)])
     until(lambda: cluster.delivered() == set(offers), "every delivery")
     received = cluster.received()
 
     assert {one["status"] for one in received} == {204}
-    assert crowded([one["received_at"] for one in received]) <= rate + 1
+    assert fullest_second([one["received_at"] for one in received]) <= rate + 1
 
 
 @pytest.mark.thorough
@@ -79,10 +50,10 @@ def test_a_pace_that_is_broken_is_seen(make_cluster: Make, postgres_url: str) ->
     cluster.start_web("web", "--no-worker")
     for number in range(3):
         cluster.start_worker(f"work-{number}")
-    told(cluster, offers := [f"offer-{number}" for number in range(60)])
+    cluster.decline_all(offers := [f"offer-{number}" for number in range(60)])
     until(lambda: cluster.delivered() == set(offers), "every delivery")
 
-    assert crowded([one["received_at"] for one in cluster.received()]) > 21
+    assert fullest_second([one["received_at"] for one in cluster.received()]) > 21
 
 
 def test_a_429_shuts_the_bucket_for_every_worker(make_cluster: Make, postgres_url: str) -> None:
@@ -92,7 +63,7 @@ def test_a_429_shuts_the_bucket_for_every_worker(make_cluster: Make, postgres_ur
     for number in range(3):
         cluster.start_worker(f"work-{number}")
     cluster.fault("status", status=429, retry_after="3", times=1)
-    told(cluster, offers := [f"offer-{number}" for number in range(20)])
+    cluster.decline_all(offers := [f"offer-{number}" for number in range(20)])
     until(lambda: cluster.delivered() == set(offers), "every delivery")
     received = cluster.received()
     (refused,) = [one for one in received if one["status"] == 429]
@@ -110,7 +81,7 @@ def test_a_killed_workers_rows_go_to_the_other(make_cluster: Make, postgres_url:
     cluster.start_web("web", "--no-worker")
     doomed = cluster.start_worker("work-1")
     cluster.fault("hang", seconds=15.0, times=8)
-    told(cluster, offers := [f"offer-{number}" for number in range(100)])
+    cluster.decline_all(offers := [f"offer-{number}" for number in range(100)])
     until(lambda: sum(one["status"] is None for one in cluster.received()) >= 8, "rows in flight")
     doomed.kill()
     cluster.start_worker("work-2")
@@ -129,7 +100,7 @@ def test_an_insurer_that_hangs_delays_no_other(
     cluster = make_cluster(database, partners={"ACME": {}, "OTHER": {}})
     cluster.start_web()
     cluster.fault("hang", seconds=19.0)
-    told(cluster, [f"hangs-{number}" for number in range(count)])
+    cluster.decline_all([f"hangs-{number}" for number in range(count)])
     until(lambda: len(cluster.received()) >= 8, "the insurer to hang")
     offers = [f"quick-{number}" for number in range(40)]
     for offer in offers:

@@ -21,10 +21,10 @@ from uuid import uuid4
 
 import psutil
 import pytest
-from sqlalchemy import Connection, create_engine, text
 
 from tests.acceptance.deployment import PATIENCE_S, until
 from tests.faults.cluster import HOST, Cluster
+from tests.faults.register import change
 
 _CLOCKS = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 
@@ -166,25 +166,11 @@ def serving(cluster: Cluster, name: str = "web") -> int:
     return int(found[0].pid)
 
 
-def is_embedded(cluster: Cluster) -> bool:
-    """True on SQLite, where one process does everything."""
-    return cluster.database.startswith("sqlite")
-
-
-def start(cluster: Cluster) -> None:
-    """Start what an engine needs: `serve`, on PostgreSQL with a `work` beside it."""
-    if is_embedded(cluster):
-        cluster.start_web()
-        return
-    cluster.start_worker("work")
-    cluster.start_web("web", "--no-worker")
-
-
 def delivering(cluster: Cluster) -> int:
     """Return the process that delivers."""
-    if is_embedded(cluster):
+    if cluster.is_embedded:
         return serving(cluster)
-    child = cluster.processes["work"].child
+    child = cluster.processes["work-0"].child
     assert child is not None
     return child.pid
 
@@ -200,11 +186,11 @@ def replace_delivering(cluster: Cluster) -> None:
     `serve` does so by itself and takes back its rows; a `work` needs the lease to run out, for
     which nobody waits here: the lease is set back.
     """
-    if is_embedded(cluster):
+    if cluster.is_embedded:
         return
-    cluster.processes["work"].kill()
+    cluster.processes["work-0"].kill()
     change(cluster, "UPDATE offers SET due_at = due_at - 3600000 WHERE report = 'sending'")
-    cluster.start_worker("work-2")
+    cluster.start_worker("work-1")
 
 
 class Line:
@@ -282,41 +268,3 @@ def sockets_to(pid: int, port: int) -> list[str]:
 def _sockets() -> list[tuple[str, str, str]]:
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return [(fields[1], fields[2], fields[9]) for fields in map(str.split, lines)]
-
-
-# -- what they left ---------------------------------------------------------------------------
-
-
-@contextmanager
-def transaction(cluster: Cluster) -> Iterator[Connection]:
-    """Yield a transaction in the cluster's database beside its processes."""
-    url = cluster.database
-    if is_embedded(cluster):
-        url = f"sqlite:///{cluster.folder / 'optout.db'}"
-    engine = create_engine(url)
-    try:
-        with engine.begin() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-def read(cluster: Cluster, query: str, **values: Any) -> list[dict[str, Any]]:
-    """Return what *query* finds in the database."""
-    with transaction(cluster) as connection:
-        return [dict(row) for row in connection.execute(text(query), values).mappings()]
-
-
-def change(cluster: Cluster, statement: str) -> None:
-    """Change the database behind the product's back."""
-    with transaction(cluster) as connection:
-        connection.execute(text(statement))
-
-
-def kinds(cluster: Cluster, offer: str) -> list[str]:
-    """Return the kinds of the facts of an offer, oldest first."""
-    query = (
-        "SELECT kind FROM facts JOIN offers ON offers.id = facts.offer_id"
-        " WHERE offer = :offer ORDER BY ordinal"
-    )
-    return [row["kind"] for row in read(cluster, query, offer=offer)]

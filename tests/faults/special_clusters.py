@@ -1,24 +1,14 @@
-"""Clusters of another shape: one credential for all, OAuth, other hosts, a world of their own.
+"""Clusters of another shape: one credential for all, OAuth, other hosts, a world of their own."""
 
-Beside them, what the tests of faults ask of any cluster: many declines at once, and what the
-database says of them.
-"""
-
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import requests
-from sqlalchemy import URL, Engine, create_engine, make_url, text
-from sqlalchemy.pool import NullPool
 
 from tests.acceptance.deployment import PATIENCE_S, Process, until
-from tests.faults.cluster import HOST, Cluster, Partner, answers
+from tests.faults.cluster import Cluster, Partner, answers
 
 Record = dict[str, Any]
 Shape = TypeVar("Shape", bound=Cluster)
@@ -132,90 +122,11 @@ def running(made: Shape) -> Iterator[Shape]:
     """Start the insurers of *made* and bring its database to the schema; end it at the end."""
     try:
         made.start_insurers()
-        if not made.database.startswith("sqlite"):
+        if not made.is_embedded:
             made.migrate()
         yield made
     finally:
         made.end()
-
-
-def start(cluster: Cluster, *, workers: int = 2) -> None:
-    """Start what delivers: on SQLite one process, on PostgreSQL a web and so many workers."""
-    if cluster.database.startswith("sqlite"):
-        cluster.start_web()
-        return
-    cluster.start_web("web", "--no-worker")
-    for number in range(workers):
-        cluster.start_worker(f"work-{number}")
-
-
-def decline_all(cluster: Cluster, offers: Sequence[str], partner: str = "ACME") -> None:
-    """Decline *offers* in one call and one commit; each is acknowledged."""
-    now = int(time.time() * 1000)
-    lines = [
-        {"offer": offer, "choice": "declined", "id": str(uuid4()), "seq": now, "at": now}
-        for offer in offers
-    ]
-    answer = requests.post(
-        f"{cluster.url()}/v1/choices/batch",
-        data="\n".join(map(json.dumps, lines)),
-        headers={
-            "Host": HOST,
-            "Authorization": f"Bearer {cluster.partners[partner].server_key}",
-            "Content-Type": "application/x-ndjson",
-        },
-        timeout=PATIENCE_S,
-    )
-    assert answer.status_code == 200, answer.text
-    said = [json.loads(line) for line in answer.text.splitlines()]
-    assert [one.get("choice") for one in said] == ["declined"] * len(offers), said
-
-
-def rows(cluster: Cluster, statement: str, **values: Any) -> list[Record]:
-    """Return what a SELECT finds in the cluster's database, read from outside."""
-    url = make_url(cluster.database)
-    if url.get_backend_name() == "sqlite":
-        url = make_url(f"sqlite:///file:{cluster.folder / (url.database or '')}?mode=ro&uri=true")
-    with _engine(url).connect() as connection:
-        return [dict(row) for row in connection.execute(text(statement), values).mappings()]
-
-
-@lru_cache(maxsize=8)
-def _engine(url: URL) -> Engine:
-    return create_engine(url, poolclass=NullPool)  # a server may be gone when it is asked again
-
-
-def reports(cluster: Cluster, partner: str = "ACME") -> dict[str, str]:
-    """Return where the report of every offer of a partner stands."""
-    found = rows(cluster, "SELECT offer, report FROM offers WHERE partner = :p", p=partner)
-    return {row["offer"]: row["report"] for row in found}
-
-
-def all_are(cluster: Cluster, report: str, partner: str = "ACME") -> Callable[[], bool]:
-    """Return what tells whether every report of a partner stands at *report*."""
-    return lambda: set(reports(cluster, partner).values()) == {report}
-
-
-def until_delivered(cluster: Cluster, partner: str = "ACME") -> None:
-    """Wait until every report of a partner is delivered."""
-    until(all_are(cluster, "delivered", partner), f"all of {partner} delivered")
-
-
-def attempts(cluster: Cluster, offer: str, partner: str = "ACME") -> list[Record]:
-    """Return the facts that tell how each attempt for an offer ended, oldest first."""
-    return rows(
-        cluster,
-        "SELECT f.* FROM facts f JOIN offers o ON o.id = f.offer_id"
-        " WHERE o.offer = :offer AND o.partner = :partner"
-        " AND f.kind IN ('attempt.finished', 'delivery.dead', 'delivery.lapsed') ORDER BY f.id",
-        offer=offer,
-        partner=partner,
-    )
-
-
-def paused(cluster: Cluster) -> list[Record]:
-    """Return the credentials that are at fault and wait for a probe."""
-    return rows(cluster, "SELECT * FROM buckets WHERE paused_at IS NOT NULL")
 
 
 def assert_one_effect(entries: Sequence[Record]) -> None:
