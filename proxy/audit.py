@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, RowMapping, exists, func, select
 
 from proxy.ledger import Ledger
 from proxy.schema import facts, offers
@@ -33,62 +33,64 @@ def count(connection: Connection) -> int:
 def verify(
     connection: Connection, ledger: Ledger, progress: Progress = lambda _offers: None
 ) -> Iterator[Wrong]:
-    """Yield every row that is wrong, in the order of the offers; *progress* counts offers."""
+    """Yield every row that is wrong, in the order of the offers; *progress* counts offers.
+
+    *connection* must see one moment (`Database.snapshot`): offers and facts are read in turn.
+    """
     last = 0
     while page := _page(connection, last):
-        last = page[-1].id
+        last = page[-1]["id"]
         chains = _chains(connection, page)
         for offer in page:
-            yield from _judge(ledger, offer, chains.pop(offer.id, []))
+            yield from _judge(ledger, offer, chains.pop(offer["id"], []))
         progress(len(page))
     yield from _orphans(connection)
 
 
-def _page(connection: Connection, after: int) -> list[Row[Any]]:
+def _page(connection: Connection, after: int) -> list[RowMapping]:
     query = select(offers).where(offers.c.id > after).order_by(offers.c.id).limit(_PAGE)
-    return list(connection.execute(query))
+    return list(connection.execute(query).mappings())
 
 
-def _chains(connection: Connection, page: list[Row[Any]]) -> dict[int, list[dict[str, Any]]]:
+def _chains(connection: Connection, page: list[RowMapping]) -> dict[int, list[dict[str, Any]]]:
     query = (
         select(facts)
-        .where(facts.c.offer_id.between(page[0].id, page[-1].id))
+        .where(facts.c.offer_id.between(page[0]["id"], page[-1]["id"]))
         .order_by(facts.c.offer_id, facts.c.ordinal)
     )
     rows = (dict(row) for row in connection.execute(query).mappings())
     return {key: list(chain) for key, chain in groupby(rows, lambda row: row["offer_id"])}
 
 
-def _judge(ledger: Ledger, offer: Row[Any], chain: list[dict[str, Any]]) -> Iterator[Wrong]:
+def _judge(ledger: Ledger, offer: RowMapping, chain: list[dict[str, Any]]) -> Iterator[Wrong]:
     for expected, fact in enumerate(chain, start=1):
         if fact["ordinal"] != expected:
-            yield Wrong(offer_id=offer.id, ordinal=expected, why="the fact is missing")
+            yield Wrong(offer_id=offer["id"], ordinal=expected, why="the fact is missing")
             return
-        if ledger.digest(fact, offer.upstream, offer.offer) != fact["digest"]:
-            yield Wrong(offer_id=offer.id, ordinal=expected, why="the digest is wrong")
-    yield from _judge_row(ledger, offer, chain)
+        if ledger.digest(fact, offer["upstream"], offer["offer"]) != fact["digest"]:
+            yield Wrong(offer_id=offer["id"], ordinal=expected, why="the digest is wrong")
+    for why in _faults_of_row(ledger, offer, chain):
+        yield Wrong(offer_id=offer["id"], ordinal=None, why=why)
 
 
-def _judge_row(ledger: Ledger, offer: Row[Any], chain: list[dict[str, Any]]) -> Iterator[Wrong]:
-    if offer.facts != len(chain):
-        why = f"{offer.facts} facts were written, {len(chain)} are there"
-        yield Wrong(offer_id=offer.id, ordinal=None, why=why)
+def _faults_of_row(ledger: Ledger, offer: RowMapping, chain: list[dict[str, Any]]) -> Iterator[str]:
+    if offer["facts"] != len(chain):
+        yield f"{offer['facts']} facts were written, {len(chain)} are there"
     if not chain:
         return
-    last, row = chain[-1], offer._mapping  # noqa: SLF001  # SQLAlchemy's public name for it
-    if row["digest"] != last["digest"]:
-        yield Wrong(offer_id=offer.id, ordinal=None, why="its last digest is not its last fact's")
-    differing = [name for name in _STATE if row[name] != last[name]]
+    last = chain[-1]
+    if offer["digest"] != last["digest"]:
+        yield "its last digest is not its last fact's"
+    differing = [name for name in _STATE if offer[name] != last[name]]
     if differing:
-        why = f"not what its last fact says: {', '.join(differing)}"
-        yield Wrong(offer_id=offer.id, ordinal=None, why=why)
+        yield f"not what its last fact says: {', '.join(differing)}"
     told = {fact["order_hash"] for fact in chain} | {None}
-    if ledger.hash_of_order(row["order_reference"]) not in told:
-        yield Wrong(offer_id=offer.id, ordinal=None, why="no fact tells of its order reference")
+    if ledger.hash_of_order(offer["order_reference"]) not in told:
+        yield "no fact tells of its order reference"
 
 
 def _orphans(connection: Connection) -> Iterator[Wrong]:
-    known = select(offers.c.id)
-    query = select(facts.c.offer_id, facts.c.ordinal).where(facts.c.offer_id.not_in(known))
+    known = exists().where(offers.c.id == facts.c.offer_id)
+    query = select(facts.c.offer_id, facts.c.ordinal).where(~known)
     for row in connection.execute(query.order_by(facts.c.id)):
         yield Wrong(offer_id=row.offer_id, ordinal=row.ordinal, why="its offer is missing")

@@ -32,6 +32,12 @@ _TRIES = 3  # of a work that met another writer
 _CONTENTION = "40"  # PostgreSQL's class of serialization failures and deadlocks
 _QUEUED = 20_000  # works that may wait before new ones are refused
 
+# On PostgreSQL, first in a transaction; one query may read more than a request ever does.
+_SNAPSHOT = (
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    "SET LOCAL statement_timeout = 0",
+)
+
 _STALLED_S = 2.0  # in one commit, after which nothing more is taken on
 _CLOSE_S = 1.0  # for the last commit when asked to stop
 _BROKEN = 74  # exit status: EX_IOERR of sysexits.h
@@ -151,13 +157,25 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Yield a connection that sees what is committed and can write nothing."""
+        """Yield a connection that sees what is committed; on SQLite it can write nothing."""
         try:
             with self._read_engine.connect() as connection:
                 yield connection
         except (DBAPIError, PoolTimeoutError) as error:
             self._look_for_damage(error)
             raise StorageUnavailable("the database can not be read") from error
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Yield a connection that sees one moment, however long it reads, and can write nothing.
+
+        The moment is that of its first query; it ends with the transaction.
+        """
+        with self.read() as connection:
+            # SQLite's read transaction sees one moment by itself: its writer writes to the log.
+            for statement in () if self.is_sqlite else _SNAPSHOT:
+                connection.execute(text(statement))
+            yield connection
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:

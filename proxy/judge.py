@@ -101,7 +101,7 @@ def redact(text: str, hide: Iterable[str]) -> str:
 
     A long word with digits may be a key, a token or a signature, whosever it is; a UUID is an id.
     """
-    words = sorted({word for word in hide if len(word) > 2}, key=len, reverse=True)  # noqa: PLR2004
+    words = sorted({word for word in hide if word[2:]}, key=len, reverse=True)  # three or more
     if words:
         text = re.sub("|".join(map(re.escape, words)), "***", text, flags=re.IGNORECASE)
     return _WORD.sub(lambda found: _masked(found.group()), text)

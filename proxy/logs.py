@@ -6,12 +6,14 @@ import os
 import select
 import stat
 import sys
+import threading
 from typing import Any, TextIO, cast
 
 import structlog
 from gunicorn.glogging import Logger
 
 _SHORT = 4_096  # PIPE_BUF on Linux: a pipe that is ready takes so much without waiting
+_TURN_S = 0.1  # that a line may wait for another one to be written
 
 
 class Unfailing:
@@ -23,23 +25,45 @@ class Unfailing:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        # From the look whether there is room to the last byte: what has room for one line may
+        # have none for two, and the second one would wait in the middle of a request.
+        self._turn = threading.Lock()
+        # Never held while anything is written; reentrant, as a signal handler may log as well.
+        self._counting = threading.RLock()
         self.dropped = 0
 
     def write(self, text: str) -> int:
         """Write *text* if that can be done."""
-        if not self._is_ready():
-            self.dropped += 1
+        # Whoever was late once is not waited for again, line by line, until it has come back.
+        if not self._turn.acquire(timeout=0 if self.dropped else _TURN_S):
+            self._drop()
             return len(text)
-        if self.dropped:
-            text, self.dropped = f'{{"event": "log.dropped", "lines": {self.dropped}}}\n{text}', 0
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.write(text[: _SHORT - 1] + "\n" if self._is_cut(text) else text)
+        try:
+            if self._is_ready():
+                self._put(self._tell_dropped() + text)
+            else:
+                self._drop()
+        finally:
+            self._turn.release()
         return len(text)
 
     def flush(self) -> None:
-        """Flush if that can be done."""
+        """Do nothing: `write` has flushed, in its turn."""
+
+    def _put(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text[: _SHORT - 1] + "\n" if self._is_cut(text) else text)
             self._stream.flush()
+
+    def _drop(self) -> None:
+        with self._counting:
+            self.dropped += 1
+
+    def _tell_dropped(self) -> str:
+        """Return a line on what was dropped, if anything was, and count from nothing again."""
+        with self._counting:
+            lines, self.dropped = self.dropped, 0
+        return f'{{"event": "log.dropped", "lines": {lines}}}\n' if lines else ""
 
     def _is_cut(self, text: str) -> bool:
         """True for a line that a pipe might not take in one piece, however ready it is."""

@@ -224,15 +224,15 @@ def forget(offer: Offer) -> Offer:
 _ENDED = frozenset({Report.DELIVERED, Report.CANCELLED, Report.ABANDONED})
 
 
-def _unchanged(offer: Offer, policy: Policy, now: int) -> Offer:  # noqa: ARG001  # one of a family
+def _unchanged(offer: Offer, _policy: Policy, _now: int) -> Offer:
     return offer
 
 
-def _bought_held(offer: Offer, policy: Policy, now: int) -> Offer:  # noqa: ARG001
+def _bought_held(offer: Offer, _policy: Policy, now: int) -> Offer:
     return replace(offer, report=Report.DUE, due_at=now)
 
 
-def _bought_abandoned(offer: Offer, policy: Policy, now: int) -> Offer:  # noqa: ARG001
+def _bought_abandoned(offer: Offer, _policy: Policy, now: int) -> Offer:
     return replace(_next_epoch(offer), report=Report.DUE, due_at=now)
 
 

@@ -25,6 +25,7 @@ _UNITS = {
     "d": timedelta(days=1),
 }
 _REDIS = ("redis", "rediss", "unix")
+_SUCCESS = range(200, 300)
 
 
 def duration(given: object) -> timedelta:
@@ -178,7 +179,7 @@ def network(text: str) -> str:
 
 def success(statuses: frozenset[int]) -> frozenset[int]:
     """Refuse statuses that never mean "done"."""
-    if not statuses or not all(200 <= status <= 299 for status in statuses):  # noqa: PLR2004
+    if not statuses or not all(status in _SUCCESS for status in statuses):
         raise ValueError("must list one or more statuses from 200 to 299")
     return statuses
 

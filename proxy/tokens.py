@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
 
-from itsdangerous import TimestampSigner
-from itsdangerous.encoding import base64_encode
+from itsdangerous import TimestampSigner, base64_encode
 
 from proxy.choices import Session
 from proxy.claims import LONGEST_TTL, SHORTEST_TTL, read_claims
@@ -35,11 +34,13 @@ __all__ = [
     "LONGEST",
     "SALT",
     "Keyring",
+    "Parts",
     "SigningKey",
     "admit",
     "decode_secret",
     "ends_at",
     "new_secret",
+    "take_apart",
 ]
 
 SALT = b"optout.session.v1"  # one salt per purpose: no other signature passes for a token
@@ -85,9 +86,8 @@ class Keyring:
         parts = take_apart(token)
         key = self._keys.get(parts.kid)
         # An unknown key costs the same work as a known one, so that no clock can list the keys.
-        genuine = self._signers.get(parts.kid, self._nobody).verify_signature(
-            parts.signed, parts.mac
-        )
+        signer = self._signers.get(parts.kid, self._nobody)
+        genuine = signer.verify_signature(parts.signed, parts.mac)
         if key is None:
             raise Problem("token_unknown_key")
         if not genuine:

@@ -34,14 +34,14 @@ def command() -> None:
 def verify(ctx: click.Context, config: Path | None, as_json: bool) -> None:
     """Recompute every fact and offer with the audit key; name the rows that are wrong.
 
-    Needs no running service. Facts cut off at the end of an offer together with its own count can
-    not be seen from the database alone.
+    Needs no running service, and sees one moment of one that runs. Facts cut off at the end of an
+    offer together with its own count can not be seen from the database alone.
     """
     settings = configuration_of(config).current
     database = Database(settings.database, wall)
     ledger = _ledger(settings)
     try:
-        with database.read() as connection, _bar(audit.count(connection)) as bar:
+        with database.snapshot() as connection, _bar(audit.count(connection)) as bar:
             found = list(islice(audit.verify(connection, ledger, bar.update), _SHOWN))
             offers = bar.pos
     except StorageUnavailable as error:

@@ -11,6 +11,8 @@ from proxy.errors import ConfigurationError
 from proxy.serve import Binds, serve
 from proxy.settings import Settings
 
+_LAST_PORT = 65_535
+
 
 class Address(click.ParamType[tuple[str, int]]):
     """`HOST:PORT`, also `[::1]:8080`."""
@@ -24,7 +26,7 @@ class Address(click.ParamType[tuple[str, int]]):
         if isinstance(value, tuple):
             return value
         host, _, port = str(value).rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004
+        if not host or not port.isdigit() or int(port) > _LAST_PORT:
             self.fail(f"{value!r} is not HOST:PORT", param, ctx)
         return host.strip("[]"), int(port)
 

@@ -89,7 +89,7 @@ def inspect_token(config: Path | None, token: str, as_json: bool) -> None:
 
     Exits with 1 if the configuration at hand would refuse it now.
     """
-    text = sys.stdin.read().strip() if token == "-" else token.strip()  # noqa: S105
+    text = sys.stdin.read().strip() if token == "-" else token.strip()  # noqa: S105  # a dash
     verdict = _verdict(text, config)
     found = _contents(text)
     if as_json:

@@ -78,6 +78,36 @@ def test_one_bad_work_takes_no_other_along(database: Database) -> None:
     assert _names(database) == {"good-0", "good-1", "good-2"}
 
 
+def test_a_snapshot_sees_one_moment(database: Database) -> None:
+    """What is committed after its first query is seen by the next one only."""
+    with database.snapshot() as connection:
+        names = select(open_tokens.c.jti)
+        assert connection.execute(names).all() == []
+        database.write(_insert_all, "meanwhile")
+        assert connection.execute(names).all() == []
+    with database.snapshot() as connection:
+        assert connection.execute(names).scalars().all() == ["meanwhile"]
+
+
+def test_a_snapshot_can_write_nothing(database: Database) -> None:
+    """Neither engine lets it."""
+    with pytest.raises(StorageUnavailable), database.snapshot() as connection:
+        connection.execute(insert(open_tokens), [_row("refused")])
+
+    assert _names(database) == set()
+
+
+def test_only_a_snapshot_may_read_for_long(postgres: str, clock: Clock) -> None:
+    """The limit of time is lifted for its transaction, not for the connection in the pool."""
+    database = Database(postgres, clock)
+    limit = text("SHOW statement_timeout")
+    with database.snapshot() as connection:
+        assert connection.execute(limit).scalar_one() == "0"
+    with database.read() as connection:
+        assert connection.execute(limit).scalar_one() == "10s"
+    database.dispose()
+
+
 def test_a_failing_database_is_unavailable(database: Database) -> None:
     """Whatever the driver says, callers hear that nothing was stored."""
 

@@ -36,31 +36,29 @@ def teller(postgres: str) -> Iterator[Notices]:
     notices.stop()
 
 
-def test_what_is_due_now_is_heard(
-    listener: Notices, teller: Notices, heard: "queue.Queue[int]"
-) -> None:
+@pytest.mark.usefixtures("listener")
+def test_what_is_due_now_is_heard(teller: Notices, heard: "queue.Queue[int]") -> None:
     """Nobody waits for a poll."""
-    assert listener is not teller
     teller.tell(0)
 
     assert heard.get(timeout=PATIENCE_S) == 0
 
 
+@pytest.mark.usefixtures("listener")
 def test_what_is_due_later_is_heard_with_its_time(
-    listener: Notices, teller: Notices, heard: "queue.Queue[int]"
+    teller: Notices, heard: "queue.Queue[int]"
 ) -> None:
     """The span that is left, not more than was said."""
-    assert listener is not teller
     teller.tell(POLL_MS - 1)
 
     assert 0 <= heard.get(timeout=PATIENCE_S) < POLL_MS
 
 
+@pytest.mark.usefixtures("listener")
 def test_a_broken_connection_is_made_anew(
-    postgres: str, listener: Notices, teller: Notices, heard: "queue.Queue[int]"
+    postgres: str, teller: Notices, heard: "queue.Queue[int]"
 ) -> None:
     """The ear outlives its connection, and looks once for what it missed."""
-    assert listener is not teller
     _execute(
         postgres,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -72,12 +70,12 @@ def test_a_broken_connection_is_made_anew(
     assert heard.get(timeout=PATIENCE_S) == 0
 
 
+@pytest.mark.usefixtures("listener")
 @pytest.mark.parametrize("payload", ["", "soon", "-5", "9" * 30, "٣"])
 def test_what_strangers_notify_means_now_or_the_next_poll(
-    postgres: str, listener: Notices, heard: "queue.Queue[int]", payload: str
+    postgres: str, heard: "queue.Queue[int]", payload: str
 ) -> None:
     """Whoever may connect may notify; the worst is one look too many."""
-    assert listener is not None
     _execute(postgres, f"NOTIFY {CHANNEL}, '{payload}'")
 
     assert 0 <= heard.get(timeout=PATIENCE_S) <= POLL_MS

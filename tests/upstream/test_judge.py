@@ -111,10 +111,7 @@ FLAWS = {
 
 @pytest.mark.parametrize(("status", "flaw", "kind", "unknown"), FLAWS.values(), ids=FLAWS)
 def test_a_flawed_answer_is_believed_where_that_is_safe(
-    status: int,
-    flaw: str,
-    kind: Kind,
-    unknown: bool,  # noqa: FBT001
+    status: int, flaw: str, kind: Kind, *, unknown: bool
 ) -> None:
     """No final verdict rests on half an answer; a refusal to be retried needs no more."""
     answer = Answer(status=status, headers={}, body=b"", flaw=flaw)
