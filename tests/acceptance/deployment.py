@@ -65,8 +65,8 @@ class Process:
             )
 
     def kill(self) -> None:
-        """Kill the whole process group, without a word."""
-        if self.child is not None:
+        """Kill the whole process group, if it has not ended, without a word."""
+        if self.child is not None and self.child.poll() is None:
             os.killpg(self.child.pid, signal.SIGKILL)
             self.child.wait()
 
@@ -78,8 +78,7 @@ class Process:
 
     def end(self) -> None:
         """Leave nothing behind."""
-        if self.child is not None and self.child.poll() is None:
-            self.kill()
+        self.kill()
 
 
 class Deployment:

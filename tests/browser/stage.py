@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from selenium import webdriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
-
+from tests.browser import traps
+from tests.browser.engines import Engine, wait
 from tests.browser.stand_in import Proxy, Shop
+from tests.browser.window import Window
 
 BUTTONS = """
     <button id=yes data-choice=accepted>Protect my tickets</button>
@@ -19,7 +18,8 @@ BUTTONS = """
 class Stage:
     """A window on a shop, and the proxy that its pages speak to."""
 
-    driver: webdriver.Chrome
+    engine: Engine
+    window: Window
     shop: Shop
     proxy: Proxy
     token: str
@@ -32,25 +32,34 @@ class Stage:
 
     def show(self, body: str = BUTTONS, tag: str | None = None, **headers: str) -> None:
         """Open a page with the tag and *body*."""
-        address = self.shop.page((tag or self.tag()) + body, **headers)
-        self.driver.get(address)
+        self.window.go(self.shop.page((tag or self.tag()) + body, **headers))
+
+    def policy(self, policy: str) -> str:
+        """Return a content security policy that lets the traps in, where they are set."""
+        own = traps.source() if self.shop.trapped else ""
+        return policy.replace("script-src ", f"script-src {own} ")
 
     def go(self, path: str) -> None:
         """Open another page of the shop."""
-        self.driver.get(self.shop.origin + path)
+        self.window.go(self.shop.origin + path)
 
-    def find(self, selector: str) -> WebElement:
-        """Return the first element that *selector* finds."""
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
+    def arrives(self, path: str) -> bool:
+        """Whether the window comes to a page of the shop."""
+        wait(lambda: self.window.address.endswith(path))
+        return self.window.address.endswith(path)
 
     def click(self, selector: str, times: int = 1) -> None:
         """Click as a customer does."""
         for _ in range(times):
-            self.find(selector).click()
+            self.window.click(selector)
+
+    def press(self, selector: str, keys: str) -> None:
+        """Type as a customer does."""
+        self.window.press(selector, keys)
 
     def run(self, script: str, *arguments: object) -> Any:
         """Run *script* in the page."""
-        return self.driver.execute_script(script, *arguments)
+        return self.window.run(script, *arguments)
 
     def record(self, kind: str = "choice", offer: str = "OFFER-1") -> dict[str, Any]:
         """Return what the browser has stored about an offer."""

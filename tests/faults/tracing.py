@@ -4,6 +4,7 @@ strace attaches to a process that is up and idle, so that the calls of its start
 kills it as it enters the call: that call is never made. Counts are each thread's own.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -261,8 +262,13 @@ def sockets_to(pid: int, port: int) -> list[str]:
     """Return the sockets of a process that are connected to *port*, as the kernel names them."""
     inodes = {inode for _, remote, inode in _sockets() if remote.endswith(f":{port:04X}")}
     names = {f"socket:[{inode}]" for inode in inodes}
-    links = [Path(f"/proc/{pid}/fd") / name for name in os.listdir(f"/proc/{pid}/fd")]  # noqa: PTH208
-    return [str(link.readlink()) for link in links if str(link.readlink()) in names]
+    return [name for name in _descriptors(pid) if name in names]
+
+
+def _descriptors(pid: int) -> Iterator[str]:
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since
+            yield str(link.readlink())
 
 
 def _sockets() -> list[tuple[str, str, str]]:
