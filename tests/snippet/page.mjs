@@ -10,22 +10,52 @@ const scripts = new Map(
   ]),
 );
 export const files = [...scripts.keys()];
+
+/** Let pages run *text* under *name*: what the source would be with a fault in it. */
+export const compile = (name, text) => scripts.set(name, new Script(text, { filename: name }));
 export const SECOND = 1000;
 export const MINUTE = 60 * SECOND;
 export const DAY = 24 * 60 * MINUTE;
 
 /** What several pages of one shop share: time and storage. */
 export class Browser {
-  now = 1_800_000_000_000;
   storage = {};
+  pages = [];
+  /** What happens outside of the pages, such as answers on their way: `{ at, work }`. */
+  tasks = new Map();
+  /** Timers follow a clock that nobody can set. */
+  elapsed = 0;
+  #started = 1_800_000_000_000;
 
   constructor(file = "choice.js") {
     this.file = file;
   }
 
+  /** What the clock on the wall says; it may be set, which moves no timer. */
+  get now() {
+    return this.#started + this.elapsed;
+  }
+
+  set now(time) {
+    this.#started = time - this.elapsed;
+  }
+
+  /** Let *work* happen in *ms*, whatever becomes of the pages. */
+  later(ms, work) {
+    this.tasks.set(Symbol("task"), { at: this.elapsed + ms, work });
+  }
+
+  /** Let *ms* pass for every page that is neither gone nor frozen. */
+  async pass(ms) {
+    const awake = this.pages.filter(({ gone, frozen }) => !gone && !frozen);
+    await run(this, ms, () => [this.tasks, ...awake.map(({ timers }) => timers)]);
+  }
+
   /** Open a page whose tag carries *data*. */
   open(data = { token: "a.token", offer: "OFFER-1" }, options = {}) {
-    return new Page(this, data, options);
+    const page = new Page(this, data, options);
+    this.pages.push(page);
+    return page;
   }
 
   /** The record that is stored about an offer. */
@@ -43,9 +73,20 @@ class Page {
   told = [];
   timers = new Map();
   listeners = new Map();
+  gone = false;
+  frozen = false;
 
-  constructor(browser, data, { storage = browser.storage, globals = {}, dice = 0.5 } = {}) {
+  /**
+   * *dice* is what Math.random returns, or a function in its place; *sent* hears of each request,
+   * a beacon included, at the moment at which it leaves.
+   */
+  constructor(
+    browser,
+    data,
+    { storage = browser.storage, globals = {}, dice = 0.5, sent = () => {} } = {},
+  ) {
     this.browser = browser;
+    this.sent = sent;
     this.global = createContext({ ...this.#globals(data, dice), ...globals });
     Object.defineProperty(this.global, "localStorage", { get: () => storageOf(storage) });
     this.global.window = this.global;
@@ -80,20 +121,28 @@ class Page {
         }
       },
       Date: { now: () => browser.now },
-      Math: Object.assign(Object.create(Math), { random: () => dice }),
+      Math: Object.assign(Object.create(Math), {
+        random: typeof dice == "function" ? dice : () => dice,
+      }),
       setTimeout: (work, wait = 0, ...args) => {
         const id = Symbol("timer");
-        this.timers.set(id, { at: browser.now + wait, work: () => work(...args) });
+        this.timers.set(id, { at: browser.elapsed + wait, work: () => work(...args) });
         return id;
       },
       clearTimeout: (id) => this.timers.delete(id),
       fetch: (url, init) => this.#fetch(url, init),
-      navigator: { sendBeacon: (url, body) => this.beacons.push(Object.fromEntries(body)) > 0 },
+      navigator: { sendBeacon: (url, body) => this.#beacon(Object.fromEntries(body)) },
     };
   }
 
+  #beacon(form) {
+    this.beacons.push(form);
+    this.sent({ form, beacon: true });
+    return true;
+  }
+
   #fetch(url, { body, keepalive, ...rest }) {
-    return new Promise((resolve, reject) => {
+    const answered = new Promise((resolve, reject) => {
       this.requests.push({
         ...rest,
         url,
@@ -110,6 +159,8 @@ class Page {
         },
       });
     });
+    this.sent(this.last);
+    return answered;
   }
 
   /** The requests that were not about an offer being shown. */
@@ -136,20 +187,26 @@ class Page {
     return settled();
   }
 
-  /** Let *ms* pass, timer by timer; true where one ran. */
+  /** Let *ms* pass, timer by timer, for this page alone. */
   async pass(ms) {
-    const end = this.browser.now + ms;
-    for (;;) {
-      const [id, next] = [...this.timers].sort(([, a], [, b]) => a.at - b.at)[0] || [];
-      if (!next || next.at > end) break;
-      this.timers.delete(id);
-      this.browser.now = Math.max(this.browser.now, next.at);
-      next.work();
-      await settled();
-    }
-    this.browser.now = end;
+    await run(this.browser, ms, () => [this.timers]);
   }
 }
+
+/** Let *ms* pass: whatever stands in the maps of *clocks* happens when its time has come. */
+const run = async (browser, ms, clocks) => {
+  const end = browser.elapsed + ms;
+  for (;;) {
+    const waiting = clocks().flatMap((map) => [...map].map(([id, task]) => ({ map, id, task })));
+    const [next] = waiting.sort((a, b) => a.task.at - b.task.at);
+    if (!next || next.task.at > end) break;
+    next.map.delete(next.id);
+    browser.elapsed = Math.max(browser.elapsed, next.task.at);
+    next.task.work();
+    await settled();
+  }
+  browser.elapsed = end;
+};
 
 /** Wait until every promise that can settle has. */
 export const settled = () => new Promise((resolve) => setImmediate(resolve));
