@@ -1,7 +1,7 @@
 """Record what was said: one commit for offer, fact and delivery. 202 means: this returned."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -91,13 +91,9 @@ class Intake:
         with self._database.read() as connection:
             return store.find(connection, (partner, upstream, offer))
 
-    def once(
-        self, *, partner: str, key: str, digest: str, now_ms: int, jti: str
-    ) -> tuple[int, str]:
+    def once(self, use: uses.Use) -> tuple[int, str]:
         """Return time and jti of the first call with this key; Problem if its content differs."""
-        use = uses.Use(partner=partner, key=key, digest=digest, jti=jti, now=now_ms)
-        first: tuple[int, str] = self._database.write(self._once_all, use)
-        return first
+        return self._database.write(uses.first_uses, use)  # type: ignore[no-any-return]  # its own
 
     # -- inside the writing transaction -------------------------------------------------------
 
@@ -112,7 +108,9 @@ class Intake:
         taken = [message for message in messages if uses.opening(message) not in exhausted]
         keys = {(message.partner, message.upstream, message.offer) for message in taken}
         rows = store.lock(connection, keys, now) if keys else {}
-        batch = _Batch(rows, _earlier(connection, messages), self._seal, now)
+        standing = {(row.partner, row.message) for row in rows.values() if row.message}
+        wanted = standing | {(message.partner, message.id) for message in messages}
+        batch = _Batch(rows, _earlier(connection, wanted), self._seal, now)
         answers: list[_Answer] = [
             Problem("token_offers_exhausted")
             if uses.opening(message) in exhausted
@@ -145,11 +143,6 @@ class Intake:
         store.save(connection, self._ledger, changed, now)
         return [None] * len(known)
 
-    def _once_all(
-        self, connection: Connection, asked: list[uses.Use]
-    ) -> list[tuple[int, str] | Problem]:
-        return [uses.first_use(connection, use) for use in asked]
-
 
 class _Batch:
     """Messages applied one after the other to rows that are locked."""
@@ -176,7 +169,8 @@ class _Batch:
             if not earlier.is_same(message, offer):
                 return Problem("idempotency_key_reused")
             return _recorded(message, offer, earlier, replayed=True), None
-        after = say(offer, message, policy, self._now)
+        standing = self._earlier.get((message.partner, offer.message or ""))
+        after = say(offer, message, policy, self._now, standing.seq if standing else 0)
         metadata = _text(message.metadata)
         offer = after.offer
         if not after.superseded:
@@ -254,9 +248,8 @@ def with_metadata(offer: Offer, metadata: str | None) -> Offer:
 
 
 def _earlier(
-    connection: Connection, messages: Sequence[Message]
+    connection: Connection, wanted: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], _Earlier]:
-    wanted = {(message.partner, message.id) for message in messages}
     query = select(
         facts.c.partner,
         facts.c.message,

@@ -85,14 +85,15 @@ class Said:
     superseded: bool
 
 
-def say(offer: Offer, message: Message, policy: Policy, now: int) -> Said:
-    """Apply *message* as received at *now*: its choice first, then its purchase."""
-    superseded = False
-    if message.choice is not None:
-        offer, superseded = _choose(offer, message, policy, now)
+def say(offer: Offer, message: Message, policy: Policy, now: int, sent: int = 0) -> Said:
+    """Apply *message* as received at *now*: its choice first, then its purchase.
+
+    *sent* is the `seq` of the choice that stands as its writer sent it; 0 where that is not known.
+    """
+    said = _choose(offer, message, policy, now, sent)
     if message.purchased and not message.late:
-        offer = _purchase(offer, message, policy, now)
-    return Said(offer=offer, superseded=superseded)
+        return replace(said, offer=_purchase(said.offer, message, policy, now))
+    return said
 
 
 def effective_seq(seq: int, now: int) -> int:
@@ -100,34 +101,37 @@ def effective_seq(seq: int, now: int) -> int:
     return now if seq > now + MAX_AHEAD_MS else seq
 
 
-def _choose(offer: Offer, message: Message, policy: Policy, now: int) -> tuple[Offer, bool]:
+def _choose(offer: Offer, message: Message, policy: Policy, now: int, sent: int) -> Said:
     choice = message.choice
     if choice is None or choice is Choice.UNDECIDED:
-        return offer, offer.choice is not Choice.UNDECIDED
-    if not _wins(offer, message, effective_seq(message.seq, now)):
-        return offer, True
+        return Said(offer=offer, superseded=choice is not None and offer.choice is not choice)
+    seq = effective_seq(message.seq, now)
+    # A clock that runs too far ahead is wrong about the time, but right about its own order.
+    order = (seq, offer.seq) if seq == message.seq else (message.seq, sent or offer.seq)
+    if not _wins(offer, message, *order):
+        return Said(offer=offer, superseded=True)
     before = offer.choice
     offer = replace(
         offer,
         choice=choice,
-        seq=effective_seq(message.seq, now),
+        seq=seq,
         message=message.id,
         writer=message.writer,
         chosen_at=message.at,
         implicit=False,
         late=message.late,
     )
-    if choice is Choice.ACCEPTED:
-        return _accept(offer), False
-    return _decline(offer, before, policy, now), False
+    accepted = choice is Choice.ACCEPTED
+    offer = _accept(offer) if accepted else _decline(offer, before, policy, now)
+    return Said(offer=offer, superseded=False)
 
 
-def _wins(offer: Offer, message: Message, seq: int) -> bool:
+def _wins(offer: Offer, message: Message, seq: int, last: int) -> bool:
     """The highest seq wins, acceptance wins a tie, and no other writer's acceptance is dropped."""
     if offer.choice is Choice.UNDECIDED or offer.implicit:
         return True
-    if seq != offer.seq:
-        newer = seq > offer.seq
+    if seq != last:
+        newer = seq > last
     else:
         newer = message.choice is Choice.ACCEPTED and offer.choice is Choice.DECLINED
     return newer or (

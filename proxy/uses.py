@@ -55,8 +55,12 @@ def _name_offer(connection: Connection, token: Opening, now: int) -> bool:
     return True
 
 
-def first_use(connection: Connection, use: Use) -> tuple[int, str] | Problem:
-    """Return time and jti of the first use of the key; a Problem if it was for another content."""
+def first_uses(connection: Connection, asked: list[Use]) -> list[tuple[int, str] | Problem]:
+    """Return time and jti of each key's first use; a Problem if it was for another content."""
+    return [_first_use(connection, use) for use in asked]
+
+
+def _first_use(connection: Connection, use: Use) -> tuple[int, str] | Problem:
     row = {
         "partner": use.partner,
         "key": use.key,

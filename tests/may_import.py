@@ -100,7 +100,7 @@ web.public                       assets intake receipts reload web.batches web.c
                                  web.deadlines web.guard web.limits web.offers web.ops web.parts
                                  web.scripts web.sessions web.terms
 web.scripts                      errors receipts
-web.sessions                     claims errors settings settings_upstreams tokens web.answers
+web.sessions                     claims errors settings settings_upstreams tokens uses web.answers
                                  web.bodies web.callers web.calls web.details web.fields web.parts
 web.terms                        errors reload settings tokens
 

@@ -17,6 +17,7 @@ from proxy.errors import Problem
 from proxy.settings import PartnerSetting
 from proxy.settings_upstreams import UpstreamSetting
 from proxy.tokens import DEFAULT_TTL, Keyring
+from proxy.uses import Use
 from proxy.web import answers, calls, details, fields
 from proxy.web.bodies import JSON, announced
 from proxy.web.callers import server_key
@@ -88,9 +89,8 @@ def _issued(
     if not _KEY.fullmatch(key):
         raise Problem("invalid_request", "header `Idempotency-Key`")
     digest = _digest(server_key(environ) or "", given)
-    return parts.intake.once(
-        partner=wanted.partner.name, key=key, digest=digest, now_ms=now_ms, jti=jti
-    )
+    use = Use(partner=wanted.partner.name, key=key, digest=digest, jti=jti, now=now_ms)
+    return parts.intake.once(use)
 
 
 def _digest(key: str, given: Mapping[str, object]) -> str:

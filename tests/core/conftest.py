@@ -24,6 +24,7 @@ from proxy.register import Offer, Policy
 from proxy.upstreams import APIS
 
 START = 1_800_000_000_000  # Unix ms
+HOUR = 3_600_000
 DAY = 86_400_000
 AT_ONCE = Policy(on_purchase=False, settle_ms=0, hold_ms=DAY, implied_ms=None)
 SETTLING = Policy(on_purchase=False, settle_ms=5_000, hold_ms=DAY, implied_ms=None)

@@ -1,6 +1,7 @@
 """Recording: replays, batches, open tokens, facts."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import delete, select, text, update
@@ -10,7 +11,8 @@ from proxy.choices import Choice, Recorded, Report
 from proxy.errors import Problem
 from proxy.ledger import Ledger
 from proxy.schema import facts
-from tests.core.conftest import DAY, START, Register, a_message
+from proxy.uses import Use
+from tests.core.conftest import DAY, HOUR, START, Register, a_message
 
 
 def test_what_is_recorded_is_on_disk(register: Register) -> None:
@@ -72,6 +74,15 @@ def test_fifty_posts_at_once_make_one_row(register: Register) -> None:
     assert register.find().facts == 1
 
 
+def test_a_clock_that_is_ahead_is_right_about_its_own_order(register: Register) -> None:
+    """The acceptance made after a decline cancels it, although neither seq is believed."""
+    register.intake.record(a_message(choice="accepted", seq=START + HOUR + 1))
+    overtaken = register.intake.record(a_message(choice="declined", seq=START + HOUR))
+
+    assert overtaken.superseded
+    assert register.find().choice is Choice.ACCEPTED
+
+
 def test_a_batch_spoils_no_neighbour(register: Register) -> None:
     """One commit; a bad line is refused alone."""
     first = a_message("one")
@@ -111,12 +122,13 @@ def test_an_open_token_names_five_offers(register: Register) -> None:
 
 def test_an_idempotency_key_gives_the_first_session_again(register: Register) -> None:
     """Time and jti of the first call; another content is refused."""
-    first = register.intake.once(partner="ACME", key="k", digest="d", now_ms=START, jti="one")
-    again = register.intake.once(partner="ACME", key="k", digest="d", now_ms=START + 9, jti="two")
+    use = Use(partner="ACME", key="k", digest="d", jti="one", now=START)
+    first = register.intake.once(use)
+    again = register.intake.once(replace(use, jti="two", now=START + 9))
 
     assert first == again == (START, "one")
     with pytest.raises(Problem, match="idempotency_key_reused"):
-        register.intake.once(partner="ACME", key="k", digest="other", now_ms=START, jti="three")
+        register.intake.once(replace(use, digest="other"))
 
 
 def test_a_shown_offer_is_undecided(register: Register) -> None:

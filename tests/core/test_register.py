@@ -11,6 +11,7 @@ from tests.core.conftest import (
     AT_ONCE,
     AT_PURCHASE,
     DAY,
+    HOUR,
     IMPLYING,
     SETTLING,
     START,
@@ -193,6 +194,36 @@ def test_a_seq_from_the_future_counts_as_now() -> None:
     near = after(BLANK, "declined", seq=START + 60_000).offer
 
     assert (ahead.seq, near.seq) == (START + 1_000, START + 60_000)
+
+
+def test_a_clock_six_minutes_ahead_may_still_change_its_mind() -> None:
+    """A decline that arrived late is taken as it is; the acceptance made after it counts less."""
+    late = say(BLANK, a_message(choice="declined", seq=START + 360_000), SETTLING, START + 61_000)
+    message = a_message(choice="accepted", seq=START + 480_000)
+    said = say(late.offer, message, SETTLING, START + 120_000, sent=START + 360_000)
+
+    assert late.offer.seq == START + 360_000
+    assert (said.offer.choice, said.offer.report) == (Choice.ACCEPTED, Report.CANCELLED)
+
+
+def test_a_clock_an_hour_ahead_keeps_its_own_order() -> None:
+    """Whose decline is overtaken by the acceptance after it has accepted."""
+    accepted = say(
+        BLANK, a_message(choice="accepted", seq=START + HOUR + 2_000), SETTLING, START + 2_000
+    )
+    message = a_message(choice="declined", seq=START + HOUR)
+    said = say(accepted.offer, message, SETTLING, START + 3_000, sent=START + HOUR + 2_000)
+
+    assert (said.offer.choice, said.superseded) == (Choice.ACCEPTED, True)
+
+
+def test_a_clock_that_was_put_right_is_believed() -> None:
+    """What it said before counted as the time of receipt."""
+    ahead = say(BLANK, a_message(choice="accepted", seq=START + DAY), SETTLING, START)
+    message = a_message(choice="declined", seq=START + 1_000)
+    said = say(ahead.offer, message, SETTLING, START + 1_000, sent=START + DAY)
+
+    assert said.offer.choice is Choice.DECLINED
 
 
 def test_another_order_is_a_conflict() -> None:

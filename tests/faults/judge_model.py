@@ -29,6 +29,7 @@ class State:
 
     choice: str = "undecided"
     seq: int = 0
+    sent: int = 0  # the seq, as its writer sent it
     message: str | None = None
     writer: str | None = None
     purchased: bool = False
@@ -48,7 +49,12 @@ def after(messages: Iterable[Said]) -> list[State]:
 def _heard(state: State, said: Said) -> State:
     if said.choice in ("declined", "accepted") and _wins(state, said):
         state = replace(
-            state, choice=said.choice, seq=_seq(said), message=said.id, writer=said.writer
+            state,
+            choice=said.choice,
+            seq=_seq(said),
+            sent=said.seq,
+            message=said.id,
+            writer=said.writer,
         )
     if said.purchased:
         state = replace(state, purchased=True, order=state.order or said.order)
@@ -57,10 +63,13 @@ def _heard(state: State, said: Said) -> State:
 
 def _wins(state: State, said: Said) -> bool:
     """The highest seq wins; an acceptance wins a tie, and is not dropped for another writer's."""
-    if state.choice == "undecided" or _seq(said) > state.seq:
+    last, seq = state.seq, _seq(said)
+    if seq != said.seq:  # a wrong clock, but right about its own order
+        last, seq = state.sent, said.seq
+    if state.choice == "undecided" or seq > last:
         return True
     contradicts = said.choice == "accepted" and state.choice == "declined"
-    return contradicts and (_seq(said) == state.seq or said.writer != state.writer)
+    return contradicts and (seq == last or said.writer != state.writer)
 
 
 def _seq(said: Said) -> int:

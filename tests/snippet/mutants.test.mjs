@@ -13,15 +13,13 @@ const memory = stories({ storage: fc.constantFrom("denied", "full") });
 
 /** What goes wrong, the text that is replaced, its replacement, and the stories that show it. */
 const MUTANTS = [
-  ["seq follows the clock alone", "old?.form.seq + 1 || 0", "0"],
-  ["any answer is the last one", "const over = ok ||", "const over = true ||"],
-  ["a failure is the last answer", "const over = ok ||", "const over = !status || ok ||"],
-  ["503 is final", "const FINAL = [400,", "const FINAL = [503, 400,"],
-  [
-    "an old answer ends the new choice",
-    "entry?.form.id !== id || entry.done",
-    "!entry || entry.done",
-  ],
+  ["seq follows the clock alone", "old?.seq >= at", "false"],
+  ["any answer is the last one", "const over = [", "const over = true || ["],
+  ["a failure is the last answer", "const over = [", "const over = !status || ["],
+  ["any 2xx is an acknowledgement", "const over = [", "const over = (status > 199 && status < 300) || ["],
+  ["503 is final", "const over = [202,", "const over = [503, 202,"],
+  ["an old answer ends the new choice", "entry?.form.id != id ||", "!entry ||"],
+  ["an old failure ends the new attempt", " || (!over && entry.form.tries != tries)", ""],
   [
     "the record goes with the request",
     "post(key, form, leaving);",
@@ -50,10 +48,10 @@ const MUTANTS = [
   ["the lease of one try for ever", "LEASE * form.tries", "LEASE / 2"],
   [
     "Retry-After is not kept",
-    "entry.held = Date.now() + Math.min(asked, LONGEST_WAIT);",
-    "entry.held = Date.now();",
+    "Math.min(asked || 1e3",
+    "Math.min(1e3",
   ],
-  ["only the first answer counts", "old.form[field] != value ||", ""],
+  ["only the first answer counts", "old[field] != value ||", ""],
   ["shown again hides the answer", "!old && settings.shown", "settings.shown"],
   [
     "a purchase hides the answer",
@@ -78,14 +76,14 @@ const MUTANTS = [
   ],
   [
     "a full storage is an error",
-    "try {\n      store[key] = text;\n    } catch {\n      store = { [key]: text };\n    }",
-    "store[key] = text;",
+    "try {\n      store[key] = memory[key];\n    } catch {\n      delete store[key]; // what it held is no longer true\n    }",
+    "store[key] = memory[key];",
     memory,
   ],
   [
     "each event asks again",
-    "Math.max(until(entry.held)",
-    "Math.max(force ? 0 : until(entry.held)",
+    "!(force && entry.soft)",
+    "!force",
     calm,
     asksOnce,
   ],

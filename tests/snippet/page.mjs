@@ -89,7 +89,7 @@ class Page {
     this.sent = sent;
     this.global = createContext({ ...this.#globals(data, dice), ...globals });
     Object.defineProperty(this.global, "localStorage", { get: () => storageOf(storage) });
-    this.global.window = this.global;
+    this.global.window = this.global.self = this.global;
     scripts.get(browser.file).runInContext(this.global);
   }
 

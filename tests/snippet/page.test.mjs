@@ -194,8 +194,8 @@ for (const file of files)
       const types = [...open().listeners.keys()];
 
       assert.deepEqual(types, [
-        "click", "change", "submit", "formdata", "DOMContentLoaded",
-        "online", "pageshow", "visibilitychange", "pagehide",
+        "click", "change", "submit", "formdata",
+        "pageshow", "online", "visibilitychange", "pagehide",
       ]);
     });
 

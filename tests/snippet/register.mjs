@@ -35,15 +35,17 @@ const chosen = (row, { choice, seq, token, id }, now) => {
   if (!choice || choice == "undecided") return row;
   // A clock that runs too far ahead would otherwise win for ever.
   const counted = Number(seq) > now + MAX_AHEAD ? now : Number(seq);
-  if (!wins(row, choice, counted, token)) return row;
-  return { ...row, choice, seq: counted, writer: token, message: id };
+  // It is right about its own order all the same.
+  const order = counted == seq ? [counted, row.seq] : [Number(seq), row.sent];
+  if (!wins(row, choice, token, ...order)) return row;
+  return { ...row, choice, seq: counted, sent: Number(seq), writer: token, message: id };
 };
 
-const wins = (row, choice, seq, writer) => {
+const wins = (row, choice, writer, seq, last) => {
   if (row.choice == "undecided") return true;
   const accepts = choice == "accepted" && row.choice == "declined";
   // An acceptance under another token is kept, however old it is: no decline may hide a purchase.
-  return seq > row.seq || (accepts && (seq == row.seq || writer != row.writer));
+  return seq > last || (accepts && (seq == last || writer != row.writer));
 };
 
 const bought = (row, { purchased, order }) =>

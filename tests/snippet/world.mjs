@@ -9,7 +9,7 @@ import { Register } from "./register.mjs";
 const OFFERS = ["OFFER-1", "OFFER-2"];
 const BOUGHT = "ORDER-1";
 // So far that no seq of a story is ever believed. A clock that is ahead by a little more than the
-// proxy believes is in no story: an earlier seq that arrives late may count more than a later one.
+// proxy believes is in no story: the seq of a straggler may be believed by the time it arrives.
 const FAR = DAY;
 const LEASE = 10 * SECOND;
 const LONGEST_WAIT = 5 * MINUTE;
@@ -187,9 +187,7 @@ export class World {
 
   /** What has arrived arrives once more. */
   again({ pick }) {
-    // Where nothing may overtake, only what was taken: what was refused would now be taken late.
-    const there = ({ state, form }) =>
-      state == "arrived" && (!this.far || this.register.seen.has(form.id));
+    const there = ({ state }) => state == "arrived";
     const request = this.#of(this.wire.filter(there), pick);
     if (request) this.register.receive(request.form, this.#serverNow);
   }
@@ -365,17 +363,10 @@ export class World {
     const { form } = request;
     const refusal = this.#refusal(form);
     Object.assign(request, { state: "arrived", status: refusal || status, after });
-    if (this.far) this.#overtakes(request);
     if (refusal || (status != 202 && !kept)) return;
     this.#checkSaid(form);
     const result = this.register.receive(form, this.#serverNow);
     assert.notEqual(result, "reused", "one id for two answers");
-  }
-
-  /** What arrives last wins where no seq is believed: what is older and still out gets lost. */
-  #overtakes({ pick }) {
-    for (const one of this.wire.slice(0, pick)) if (one.state == "out") one.state = "lost";
-    this.browser.elapsed += 1;
   }
 
   #refusal({ offer, token }) {
@@ -383,16 +374,19 @@ export class World {
     return this.#offerOf(token) != offer && 403;
   }
 
+  #isLast({ id, tries }) {
+    return this.wire.every(({ form }) => form.id != id || Number(form.tries) <= Number(tries));
+  }
+
   /** The answer reaches the page, if it is still there. */
   #answer(request, status = request.status) {
     const { tab, form, after } = request;
     request.over = true;
-    // The 401 to an older token also takes away the one that came since: let it get lost instead.
-    if (status == 401 && form.token != tab.tokens[form.offer]) status = 0;
     const work = () => {
       this.#settled.set(form.id, ++this.#moves);
       const asked = status == 429 ? Math.min(after * SECOND, LONGEST_WAIT) : 0;
-      this.#earliest.set(form.id, this.browser.now + asked);
+      // Of an earlier attempt only the success counts.
+      if (this.#isLast(form)) this.#earliest.set(form.id, this.browser.now + asked);
       if (!status) return request.fail();
       return request.answer(status, status == 429 ? { "Retry-After": String(after) } : {});
     };

@@ -8,7 +8,7 @@ from proxy.choices import Choice, Message, Recorded, Report
 from proxy.errors import Problem, StorageUnavailable
 from proxy.intake import Intake
 from proxy.register import Offer
-from proxy.uses import OFFERS_PER_TOKEN
+from proxy.uses import OFFERS_PER_TOKEN, Use
 
 Key = tuple[str, str, str]
 
@@ -30,7 +30,7 @@ class MemoryIntake(Intake):
         self.failure: Exception | None = None  # raised by the next calls
         self._offers: dict[Key, Offer] = {}
         self._first: dict[tuple[str, str], Message] = {}
-        self._uses: dict[tuple[str, str], tuple[str, int, str]] = {}
+        self._uses: dict[tuple[str, str], Use] = {}
         self._named: dict[str, set[str]] = {}
 
     def record(self, message: Message) -> Recorded:
@@ -79,15 +79,13 @@ class MemoryIntake(Intake):
         self._fail()
         return self._offers.get((partner, upstream, offer))
 
-    def once(
-        self, *, partner: str, key: str, digest: str, now_ms: int, jti: str
-    ) -> tuple[int, str]:
+    def once(self, use: Use) -> tuple[int, str]:
         """Return time and jti of the first use of *key*."""
         self._fail()
-        first, at, said = self._uses.setdefault((partner, key), (digest, now_ms, jti))
-        if first != digest:
+        first = self._uses.setdefault((use.partner, use.key), use)
+        if first.digest != use.digest:
             raise Problem("idempotency_key_reused")
-        return at, said
+        return first.now, first.jti
 
     def _fail(self) -> None:
         if self.failure:
