@@ -32,6 +32,7 @@ public_url = "$proxy"
 origins = [$origins]
 signing_keys = [{ kid = "$kid", secret_file = "secrets/signing" }]
 server_key_hashes = ["sha256:$server_key_hash"]
+open_offers = true  # one evening's offer is made by a widget, in the browser
 """)
 _UPSTREAM = Template("""
 [partners.$partner.upstreams.$api]

@@ -4,6 +4,7 @@ import secrets
 import threading
 import uuid
 from dataclasses import dataclass, replace
+from typing import Any
 
 from proxy.choices import Choice
 from proxy.demo.programme import Show
@@ -15,7 +16,8 @@ KEPT = 500  # the oldest goes first: a demo left open must not fill the memory
 class Order:
     """One visitor's order of one evening, with the offer that was made for it."""
 
-    offer: str  # a real shop gets this id from the insurer
+    key: str  # in addresses
+    offer: str | None  # a real shop gets this id from the insurer; None until a widget has made it
     show: Show
     choice: Choice = Choice.UNDECIDED
     reference: str | None = None  # given when it is paid
@@ -35,30 +37,39 @@ class Orders:
         self._orders: dict[str, Order] = {}
 
     def open(self, show: Show) -> Order:
-        """Begin an order of *show* with a new offer."""
-        order = Order(offer=str(uuid.uuid4()), show=show)
+        """Begin an order of *show* with a new offer, unless a widget makes it later."""
+        key = str(uuid.uuid4())
+        order = Order(key=key, offer=None if show.elements else key, show=show)
         with self._lock:
-            self._orders[order.offer] = order
+            self._orders[key] = order
             while len(self._orders) > KEPT:
                 del self._orders[next(iter(self._orders))]
         return order
 
-    def find(self, offer: str) -> Order | None:
-        """Return the order that *offer* was made for, if the shop still knows it."""
+    def find(self, key: str) -> Order | None:
+        """Return the order with that *key*, if the shop still knows it."""
         with self._lock:
-            return self._orders.get(offer)
+            return self._orders.get(key)
+
+    def name(self, order: Order, offer: str) -> Order:
+        """Write down the offer that a widget made; the answer to another one no longer counts."""
+        if order.offer == offer:
+            return order
+        return self._change(order, offer=offer, choice=Choice.UNDECIDED)
 
     def answer(self, order: Order, choice: Choice) -> Order:
         """Write down what the visitor answered; a paid order no longer changes."""
-        return self._keep(replace(order, choice=choice))
+        return self._change(order, choice=choice)
 
     def pay(self, order: Order) -> Order:
         """Give the order its reference; paying twice is paying once."""
-        return self._keep(replace(order, reference=f"ORDER-{secrets.token_hex(4).upper()}"))
+        return self._change(order, reference=f"ORDER-{secrets.token_hex(4).upper()}")
 
-    def _keep(self, order: Order) -> Order:
-        with self._lock:
-            known = self._orders.get(order.offer)
-            if known is not None and known.reference is None:
-                self._orders[order.offer] = known = order
-            return known or order
+    def _change(self, order: Order, **changes: Any) -> Order:
+        with self._lock:  # from what is known now: a page may send two things at once
+            known = self._orders.get(order.key, order)
+            if known.reference is None:
+                known = replace(known, **changes)
+                if order.key in self._orders:
+                    self._orders[order.key] = known
+            return known

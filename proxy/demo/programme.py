@@ -27,6 +27,7 @@ class Show:
     insurer: str
     upstream: str  # name of the partner's upstream, which is also the API's
     report_on: str  # "decline" or "purchase"
+    elements: bool = False  # the insurer's widget makes the offer, in the browser
 
     @property
     def tickets_cents(self) -> int:
@@ -83,6 +84,25 @@ PROGRAMME: Mapping[str, Show] = {
             insurer="Harbourstone",
             upstream="xone-offers",
             report_on="purchase",
+        ),
+        Show(
+            key="field-of-swallows",
+            title="A Field of Swallows",
+            by="Dances by Company Ilex",
+            hall="The Glasshouse",
+            doors="19:30",
+            starts="20:00",
+            weeks_ahead=15,
+            place="Terrace",
+            row="D",
+            seats=(7, 8),
+            price_cents=5500,
+            fee_cents=350,
+            protection_cents=880,  # what static/demo/elements.js asks for these tickets
+            insurer="Fernhill Mutual",
+            upstream="xone-offers",
+            report_on="purchase",
+            elements=True,
         ),
     )
 }

@@ -26,7 +26,7 @@ BREATH = 0.02  # seconds between two looks
 WATCH = 0.5  # seconds between two looks at the children
 NOT_HANDED_OUT = range(20_000, 32_000)  # Linux gives connections 32768 and up, others 49152
 
-Mint = Callable[[str, str, str], str]  # offer, origin, upstream → session token
+Mint = Callable[[str | None, str, str], str]  # offer, origin, upstream → session token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,10 +124,10 @@ def _mint(plan: config.Plan) -> Mint:
     from proxy.tokens import Keyring, SigningKey, decode_secret  # noqa: PLC0415 -- children start
 
     secret = decode_secret(plan.secrets.signing)
-    key = SigningKey(kid=config.KID, partner=config.PARTNER, secret=secret)
+    key = SigningKey(kid=config.KID, partner=config.PARTNER, secret=secret, open_offers=True)
     keyring = Keyring([key], config.AUDIENCE)
 
-    def mint(offer: str, origin: str, upstream: str) -> str:
+    def mint(offer: str | None, origin: str, upstream: str) -> str:
         now = int(time.time())
         return keyring.mint(config.PARTNER, offer=offer, origin=origin, upstream=upstream, now=now)
 

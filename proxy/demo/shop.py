@@ -3,10 +3,12 @@
 It does what any shop's server does: mint a token, put one script tag on its pages.
 """
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, abort, redirect, render_template, request, url_for
@@ -18,6 +20,8 @@ from proxy.demo import story
 from proxy.demo.orders import Order, Orders
 from proxy.demo.programme import PROGRAMME, euros
 from proxy.demo.witnesses import Witnesses
+
+UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +39,7 @@ class Shop:
 
     origins: tuple[str, ...]  # its own addresses; the first one is the one it prefers
     script: Script
-    mint: Callable[[str, str, str], str]  # offer, origin, upstream → session token
+    mint: Callable[[str | None, str, str], str]  # offer, origin, upstream → session token
     witnesses: Witnesses
     clock: Callable[[], float] = time.time  # in s
 
@@ -56,12 +60,13 @@ def create_shop(shop: Shop) -> Flask:
     pages = Pages(shop)
     app.add_url_rule("/", "home", pages.home)
     app.add_url_rule("/orders", "begin", pages.begin, methods=["POST"])
-    app.add_url_rule("/orders/<offer>", "order", pages.order)
-    app.add_url_rule("/orders/<offer>", "answer", pages.answer, methods=["POST"])
-    app.add_url_rule("/orders/<offer>/payment", "payment", pages.payment)
-    app.add_url_rule("/orders/<offer>/payment", "pay", pages.pay, methods=["POST"])
-    app.add_url_rule("/orders/<offer>/tickets", "tickets", pages.tickets)
-    app.add_url_rule("/orders/<offer>/travels", "travels", pages.travels)
+    app.add_url_rule("/orders/<key>", "order", pages.order)
+    app.add_url_rule("/orders/<key>", "answer", pages.answer, methods=["POST"])
+    app.add_url_rule("/orders/<key>/offer", "offer", pages.offer, methods=["POST"])
+    app.add_url_rule("/orders/<key>/payment", "payment", pages.payment)
+    app.add_url_rule("/orders/<key>/payment", "pay", pages.pay, methods=["POST"])
+    app.add_url_rule("/orders/<key>/tickets", "tickets", pages.tickets)
+    app.add_url_rule("/orders/<key>/travels", "travels", pages.travels)
     return app
 
 
@@ -81,63 +86,89 @@ class Pages:
         show = PROGRAMME.get(request.form.get("show", ""))
         if show is None:
             abort(400)
-        return redirect(url_for("order", offer=self._orders.open(show).offer), 303)
+        return redirect(url_for("order", key=self._orders.open(show).key), 303)
 
-    def order(self, offer: str) -> str | Response:
+    def order(self, key: str) -> str | Response:
         """Show the seats and the offer, with nothing chosen."""
-        order = self._find(offer)
+        order = self._find(key)
         if order.reference:
-            return redirect(url_for("tickets", offer=offer))
+            return redirect(url_for("tickets", key=key))
+        if order.show.elements:
+            # The offer does not exist yet, so no token can name it.
+            return self._page("elements.html", order, self._mint(order, None))
         return self._page("order.html", order)
 
-    def answer(self, offer: str) -> Response:
+    def offer(self, key: str) -> tuple[str, int]:
+        """Take the id of the offer that the widget made: only the page knows it.
+
+        A real shop keeps the whole offer, to confirm it.
+        """
+        self._take_offer(self._find(key))
+        return "", HTTPStatus.NO_CONTENT
+
+    def answer(self, key: str) -> Response:
         """Take the visitor's answer for the price; the snippet has told the proxy itself."""
-        said = request.form.get("protection", Choice.UNDECIDED)
+        said = request.form.get("protection") or Choice.UNDECIDED
         if said not in set(Choice):
             abort(400)
-        self._orders.answer(self._find(offer), Choice(said))
-        return redirect(url_for("payment", offer=offer), 303)
+        self._orders.answer(self._take_offer(self._find(key)), Choice(said))
+        return redirect(url_for("payment", key=key), 303)
 
-    def payment(self, offer: str) -> str | Response:
+    def payment(self, key: str) -> str | Response:
         """Show the amount and a button."""
-        order = self._find(offer)
+        order = self._find(key)
         if order.reference:
-            return redirect(url_for("tickets", offer=offer))
+            return redirect(url_for("tickets", key=key))
         return self._page("payment.html", order)
 
-    def pay(self, offer: str) -> Response:
+    def pay(self, key: str) -> Response:
         """Pretend a payment."""
-        self._orders.pay(self._find(offer))
-        return redirect(url_for("tickets", offer=offer), 303)
+        self._orders.pay(self._find(key))
+        return redirect(url_for("tickets", key=key), 303)
 
-    def tickets(self, offer: str) -> str | Response:
+    def tickets(self, key: str) -> str | Response:
         """Show the tickets; this page's tag tells the proxy of the purchase."""
-        order = self._find(offer)
+        order = self._find(key)
         if not order.reference:
-            return redirect(url_for("payment", offer=offer))
+            return redirect(url_for("payment", key=key))
         return self._page("tickets.html", order)
 
-    def travels(self, offer: str) -> dict[str, Any]:
+    def travels(self, key: str) -> dict[str, Any]:
         """Answer the side panel: what the proxy and the insurer say of this offer."""
-        return self._travels(self._find(offer))
+        return self._travels(self._find(key))
 
-    def _page(self, template: str, order: Order) -> str:
+    def _take_offer(self, order: Order) -> Order:
+        made = request.form.get("offer")
+        if not made:
+            return order
+        if not (order.show.elements and UUID.fullmatch(made)):
+            abort(400)
+        return self._orders.name(order, made)
+
+    def _page(self, template: str, order: Order, token: str | None = None) -> str:
+        if order.offer and token is None:
+            token = self._mint(order, order.offer)
         return render_template(
             template,
             order=order,
             show=order.show,
             evening=order.show.evening(self._today()),
-            token=self._shop.mint(order.offer, request.host_url.rstrip("/"), order.show.upstream),
+            token=token,
             travels=self._travels(order),
         )
 
+    def _mint(self, order: Order, offer: str | None) -> str:
+        return self._shop.mint(offer, request.host_url.rstrip("/"), order.show.upstream)
+
     def _travels(self, order: Order) -> dict[str, Any]:
+        if order.offer is None:
+            return story.travels(order, None, [])
         witnesses = self._shop.witnesses
         record = witnesses.recorded(order.show.upstream, order.offer)
         return story.travels(order, record, witnesses.received(order.offer))
 
-    def _find(self, offer: str) -> Order:
-        return self._orders.find(offer) or abort(404)
+    def _find(self, key: str) -> Order:
+        return self._orders.find(key) or abort(404)
 
     def _today(self) -> Any:
         return datetime.fromtimestamp(self._shop.clock(), UTC).date()

@@ -12,7 +12,7 @@
    *   idempotency_key: string, status: number}} Received
    * @typedef {{choice: string, report: string, purchased: boolean, order: string | null,
    *   conflict: boolean}} OfferRecord
-   * @typedef {{tone: string, sentence: string, stations: Record<string, string>,
+   * @typedef {{offer: string | null, tone: string, sentence: string, stations: Record<string, string>,
    *   record: OfferRecord | null, received: Received[]}} Travels
    */
 
@@ -24,7 +24,9 @@
     const line = /** @type {HTMLElement | null} */ (document.querySelector("[data-protection]"));
     if (!total || !line) return;
     const show = () => {
-      const answer = /** @type {HTMLInputElement | null} */ (document.querySelector("[data-cents]:checked"));
+      const answer = /** @type {HTMLInputElement | null} */ (
+        document.querySelector("[data-cents]:is(:checked, [type=hidden])")
+      );
       const extra = Number(answer?.dataset.cents ?? 0);
       line.hidden = extra === 0;
       total.textContent = euros(Number(total.dataset.total) + extra);
@@ -109,6 +111,7 @@
         place.dataset.tone = travels.tone;
       }
       for (const [name, state] of Object.entries(travels.stations)) station(name).dataset.state = state;
+      write(panel, "offer", travels.offer ?? "none yet")?.classList.toggle("mono", !!travels.offer);
       const record = travels.record;
       showEmpty(station("proxy"), !record);
       if (record) {

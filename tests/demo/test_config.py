@@ -27,6 +27,7 @@ def test_the_settings_load(plan: config.Plan) -> None:
 
     assert [upstream.api for upstream in partner.upstreams.values()] == list(config.APIS)
     assert {upstream.settle for upstream in partner.upstreams.values()} == {timedelta(0)}
+    assert partner.open_offers
     assert partner.origins == ("http://127.0.0.1:8000", "http://localhost:8000")
 
 

@@ -13,6 +13,7 @@ from proxy.demo.witnesses import Received
 
 ORIGIN = "http://localhost"  # where Flask's test client is
 PROXY = "http://127.0.0.1:9999"
+MADE = "0b0d5ab4-0000-4000-8000-000000000000"  # an offer, by a widget
 DELIVERED = {"choice": "declined", "report": "delivered", "conflict": False, "purchased": False}
 
 
@@ -84,7 +85,7 @@ def test_the_visitors_own_answer_is_kept(visitor: FlaskClient) -> None:
     assert not re.search(r'value="accepted"[^>]* checked', page)
 
 
-@pytest.mark.parametrize("show", ["night-music", "paper-lighthouse"])
+@pytest.mark.parametrize("show", ["night-music", "paper-lighthouse", "field-of-swallows"])
 @pytest.mark.parametrize("leaf", ["", "/payment", "/tickets"])
 def test_pages_say_accept_and_decline(visitor: FlaskClient, show: str, leaf: str) -> None:
     """The insurer's own word for a decline is on no page."""
@@ -158,9 +159,10 @@ def test_an_unknown_order_is_not_found(visitor: FlaskClient) -> None:
     assert visitor.get("/orders/0b0d5ab4-0000-4000-8000-000000000000").status_code == 404
 
 
-def test_every_page_is_guarded(visitor: FlaskClient) -> None:
+@pytest.mark.parametrize("show", ["night-music", "field-of-swallows"])
+def test_every_page_is_guarded(visitor: FlaskClient, show: str) -> None:
     """No inline script or style, nothing from elsewhere but the one script."""
-    page = visitor.get(begin(visitor))
+    page = visitor.get(begin(visitor, show))
     policy = page.headers["Content-Security-Policy"]
 
     assert "default-src 'none'" in policy
@@ -174,6 +176,66 @@ def test_a_visitor_by_another_name_is_sent_home(visitor: FlaskClient) -> None:
     answer = visitor.get("/", headers={"Host": "shop.example:8000"})
 
     assert (answer.status_code, answer.headers["Location"]) == (302, ORIGIN)
+
+
+def test_no_token_names_an_offer_that_is_not_made_yet(visitor: FlaskClient) -> None:
+    """Where a widget makes it, the tag listens to the widget instead."""
+    page = visitor.get(begin(visitor, "field-of-swallows")).text
+
+    assert f'data-token="token|None|{ORIGIN}|xone-offers" data-elements>' in page
+    assert "data-offer=" not in page
+
+
+def test_the_offer_of_a_widget_is_kept_for_the_order(visitor: FlaskClient) -> None:
+    """The pages after it name it, in the tag and in its token, and the last one the purchase."""
+    order = begin(visitor, "field-of-swallows")
+    assert visitor.post(f"{order}/offer", data={"offer": MADE}).status_code == 204
+    visitor.post(order, data={"offer": MADE, "protection": "declined"})
+
+    tickets = visitor.get(visitor.post(f"{order}/payment").headers["Location"]).text
+
+    assert f'data-token="token|{MADE}|{ORIGIN}|xone-offers" data-offer="{MADE}"' in tickets
+    assert re.search(r'data-purchased="ORDER-[0-9A-F]{8}"', tickets)
+    assert visitor.get(f"{order}/travels").get_json()["offer"] == MADE
+
+
+def test_an_order_without_an_offer_has_no_tag(visitor: FlaskClient) -> None:
+    """The widget did not load: the tickets are sold, and there is nothing to tell."""
+    order = begin(visitor, "field-of-swallows")
+    visitor.post(order, data={"offer": "", "protection": ""})
+
+    tickets = visitor.get(visitor.post(f"{order}/payment").headers["Location"]).text
+
+    assert "choice.js" not in tickets
+    assert "not offered" in tickets
+
+
+def test_another_offer_is_another_question(visitor: FlaskClient) -> None:
+    """What was answered to an earlier offer is not charged under the next one."""
+    order = begin(visitor, "field-of-swallows")
+    visitor.post(order, data={"offer": MADE, "protection": "accepted"})
+    assert "122.30" in visitor.get(f"{order}/payment").text
+
+    visitor.post(f"{order}/offer", data={"offer": MADE.replace("0", "1")})
+
+    assert "113.50" in visitor.get(f"{order}/payment").text
+
+
+@pytest.mark.parametrize(
+    ("show", "offer"),
+    [
+        ("field-of-swallows", "no-uuid"),
+        ("field-of-swallows", f"{MADE}\n"),
+        ("night-music", MADE),
+    ],
+)
+def test_an_offer_that_no_widget_made_is_refused(
+    visitor: FlaskClient, show: str, offer: str
+) -> None:
+    """Only a widget's page may name one, and it is a UUID."""
+    order = begin(visitor, show)
+
+    assert visitor.post(f"{order}/offer", data={"offer": offer}).status_code == 400
 
 
 def test_the_panel_shows_both_ends(visitor: FlaskClient, hearsay: Hearsay) -> None:
