@@ -25,6 +25,8 @@ from tests.faults.cluster import Cluster
 from tests.faults.pace import fullest_second
 from tests.faults.postgres import a_server
 
+from snippet import rows  # isort: skip
+
 ROUNDS = 3
 CHOICES = 4_000
 CONNECTIONS = 32
@@ -252,7 +254,12 @@ def _spread(values: list[float], digits: int = 2) -> str:
     return f"{middle:.{digits}f}  ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
-PARTS = (accept, deliver, lateness, pace, hanging)
+def snippet() -> list[tuple[str, str, str]]:
+    """Return the rows on what the snippet costs a page."""
+    return list(rows())
+
+
+PARTS = (accept, deliver, lateness, pace, hanging, snippet)
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ CODES: dict[str, Code] = {
     "length_required": Code(411, "The request needs a Content-Length."),
     "login_failed": Code(401, "The name, password or code is wrong."),
     "login_throttled": Code(429, "Too many failed logins; wait and try again.", True),
-    "method_not_allowed": Code(405, "This address does not know that method."),
+    "method_not_allowed": Code(405, "This address does not know that method.", True),
     "not_found": Code(404, "There is nothing at this address.", True),
     "offer_mismatch": Code(403, "The offer is not the one that the token names.", True),
     "origin_mismatch": Code(403, "The page is not the one that the token was made for.", True),

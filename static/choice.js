@@ -27,9 +27,9 @@
  * What the browser keeps: one for each offer, and one for its purchase.
  * @typedef {object} Entry
  * @property {Form} form
- * @property {number} [held] ms; nobody sends before: a request is out, or the proxy said when
- * @property {number} [due] ms; our own backoff, which a new page or connection cuts short;
- *   0 while a request is out
+ * @property {number} [due] ms; nobody sends before
+ * @property {boolean | null} [soft] what a new page or connection cuts short: our own backoff;
+ *   null while a request is out
  * @property {number} [done] the HTTP status that ended it
  */
 
@@ -40,14 +40,12 @@
 
 (() => {
   const PREFIX = "offerChoice:";
-  const ANSWERS = ["declined", "accepted"];
-  const FINAL = [400, 405, 410, 411, 413, 415, 422]; // openapi.yaml: such a request never succeeds
   const LEASE = 1e4;
   const SHORT_LEASE = 2e3;
   const LONGEST_WAIT = 3e5;
   const WEEK = 6048e5; // Safari keeps what scripts stored no longer (webkit.org/blog/10218)
 
-  const page = /** @type {any} */ (window);
+  const page = /** @type {any} */ (self);
   // null in a module, whose page says `offerChoice("session", …)` instead
   const tag = /** @type {HTMLScriptElement | null} */ (document.currentScript);
   /** @type {Settings} */
@@ -89,8 +87,9 @@
 
   // ---- The record -------------------------------------------------------------------------------
 
-  /** The browser's storage; where that is denied or full, this page's memory. */
-  let store = /** @type {Settings} */ ({});
+  /** What this page has written, in case that the storage is denied, full or cleared. */
+  const memory = /** @type {Settings} */ ({});
+  let store = memory;
   try {
     store = localStorage || store;
   } catch {}
@@ -98,17 +97,17 @@
   /** @param {string} key @returns {Entry | undefined} */
   const read = (key) => {
     try {
-      return JSON.parse(/** @type {string} */ (store[key]));
+      return JSON.parse(/** @type {string} */ (store[key] || memory[key]));
     } catch {}
   };
 
   /** @param {string} key @param {Entry} entry */
   const write = (key, entry) => {
-    const text = JSON.stringify(entry);
+    memory[key] = JSON.stringify(entry);
     try {
-      store[key] = text;
+      store[key] = memory[key];
     } catch {
-      store = { [key]: text };
+      delete store[key]; // what it held is no longer true
     }
   };
 
@@ -125,14 +124,14 @@
     const field = choice == "purchased" ? choice : "choice";
     const value = choice == field ? 1 : choice;
     const key = PREFIX + field + offer;
-    const old = /** @type {any} */ (read(key));
+    const { form: old, done } = /** @type {any} */ (read(key)) || {};
     const news =
       choice == "undecided"
         ? !old && settings.shown != "off"
-        : !old || old.done > 299 || old.form[field] != value || old.form.order != order;
+        : !old || done > 299 || old[field] != value || old.order != order;
     if (news) {
       const at = Date.now();
-      const seq = Math.max(at, old?.form.seq + 1 || 0);
+      const seq = old?.seq >= at ? old.seq + 1 : at;
       const form = { offer, [field]: value, order, id: uuid(), seq, at, tries: 0, token };
       const entry = { form: /** @type {Form} */ (form) };
       write(key, entry);
@@ -146,20 +145,24 @@
   // Firefox before 133 drops a fetch when the page goes (MDN, Request.keepalive).
   const KEEPALIVE = "keepalive" in Request.prototype;
 
-  /** Send what is due; with *force* also what only waits for our own backoff. */
-  const flush = (force = false, leaving = false) => {
+  /**
+   * Send what is due; with *force* also what only waits for our own backoff.
+   * @param {boolean} [force] @param {boolean} [leaving]
+   */
+  const flush = (force, leaving) => {
     clearTimeout(timer);
     if (paused) return;
     let wait = Infinity;
     // Guarded one by one: a spoiled record holds up no other.
-    for (const key in store) wait = Math.min(wait, guard(deliver)(key, force, leaving) || wait);
+    for (const place of [memory, store])
+      for (const key in place) wait = Math.min(wait, guard(deliver)(key, force, leaving) || wait);
     // Not at the same moment as the other tabs: the first one takes the lease.
-    if (wait < Infinity) timer = setTimeout(flush, wait + Math.random() * 300);
+    if (wait < Infinity) timer = setTimeout(flush, wait + 1e3 * Math.random());
   };
 
   /**
    * Make one attempt if it is time for it; return the ms until the next look.
-   * @param {string} key @param {boolean} force @param {boolean} leaving
+   * @param {string} key @param {boolean=} force @param {boolean=} leaving
    */
   const deliver = (key, force, leaving) => {
     const entry = key.startsWith(PREFIX) && read(key);
@@ -168,120 +171,136 @@
     const now = Date.now();
     if (now - form.at > WEEK) {
       delete store[key];
-      if (!entry.done) tell("expired", view(entry));
-      return;
+      delete memory[key];
+      return void (entry.done || tell("expired", view(entry)));
     }
     form.token = tokens[form.offer] || form.token;
     if (entry.done || !form.token || !settings.endpoint) return;
 
+    const wait = /** @type {number} */ (entry.due) - now;
     // A time further off than any wait of ours was written before the clock was set back.
-    const until = (time = 0) => (time - now > LONGEST_WAIT ? 0 : time - now);
-    const wait = Math.max(until(entry.held), force ? 0 : until(entry.due));
-    if (wait > 0) {
-      if (leaving && !entry.due) {
+    if (wait > 0 && wait <= LONGEST_WAIT && !(force && entry.soft)) {
+      if (leaving && entry.soft == null) {
         // It outlives the page, but nobody will read the answer: the next page asks again soon.
-        entry.held = now + Math.min(wait, SHORT_LEASE);
+        entry.due = now + Math.min(wait, SHORT_LEASE);
         write(key, entry);
       }
       return wait;
     }
     form.tries = Math.min(form.tries + 1, 999);
-    const lease = leaving ? SHORT_LEASE : Math.min(LEASE * form.tries, LONGEST_WAIT);
-    entry.due = 0;
-    entry[KEEPALIVE || leaving ? "held" : "due"] = now + lease;
+    const lease = Math.min(leaving ? SHORT_LEASE : LEASE * form.tries, LONGEST_WAIT);
+    entry.due = now + lease;
+    entry.soft = KEEPALIVE || leaving ? null : true;
     write(key, entry);
     post(key, form, leaving);
     return lease;
   };
 
-  /** @param {string} key @param {Form} form @param {boolean} leaving */
+  /** @param {string} key @param {Form} form @param {boolean=} leaving */
   const post = (key, form, leaving) => {
     const url = settings.endpoint + "/v1/choices";
     // A form needs no preflight, for which a closing page would not wait.
     const body = new URLSearchParams(/** @type {any} */ (form));
-    // Async, so that what a patched fetch throws is a failed attempt too.
+    // Async, so that it is a failed attempt too when a patched fetch throws or answers nothing.
     const send = async () =>
-      fetch(url, { method: "POST", body, keepalive: true, credentials: "omit" });
+      settle(
+        key,
+        form,
+        await fetch(url, { method: "POST", body, keepalive: true, credentials: "omit" }),
+      );
     // A beacon is the last resort: it can not tell whether it arrived.
-    const failed = () => (leaving ? navigator.sendBeacon?.(url, body) : settle(key, form.id, {}));
+    const failed = () => (leaving ? navigator.sendBeacon?.(url, body) : settle(key, form, {}));
     if (leaving && !KEEPALIVE) failed();
-    else send().then((answer) => settle(key, form.id, answer), failed);
+    else send().catch(failed);
   };
 
   /**
    * Write down how an attempt ended, unless the customer has changed their mind meanwhile.
-   * @param {string} key @param {string} id @param {Partial<Response>} answer
+   * @param {string} key @param {Form} sent @param {Partial<Response>} answer
    */
-  const settle = (key, id, { ok, status = 0, headers }) => {
+  const settle = (key, { id, tries }, { status = 0, headers }) => {
     const entry = read(key);
-    if (entry?.form.id !== id || entry.done) return;
+    // It is on disk, or such a request never succeeds (openapi.yaml). No other 2xx is ours: a
+    // service worker or a server that answers everything has not kept the answer.
+    const over = [202, 400, 410, 411, 413, 415, 422].includes(status);
+    // While a later attempt is out, the failure of an earlier one is no news.
+    if (entry?.form.id != id || entry.done || (!over && entry.form.tries != tries)) return;
     const { form } = entry;
-    const over = ok || FINAL.includes(status);
-    const asked = 1e3 * /** @type {any} */ (headers?.get("Retry-After")) || 0;
-    entry.held = Date.now() + Math.min(asked, LONGEST_WAIT);
-    entry.due = entry.held + Math.min(Math.random() * 1e3 * 2 ** form.tries, LONGEST_WAIT);
+    const asked = 1e3 * /** @type {any} */ (headers?.get("Retry-After")); // NaN where it did not
+    entry.due = Date.now() + Math.min(asked || 1e3 * Math.random() * 2 ** form.tries, LONGEST_WAIT);
+    entry.soft = !asked;
     if (over) entry.done = status;
     // A token that is too old gets no better: wait for another one, unless it has come meanwhile.
     if (status == 401 && tokens[form.offer] == form.token) delete tokens[form.offer];
     if (over || status == 401) delete form.token;
     write(key, entry);
-    tell(ok ? "sent" : over ? "rejected" : "retry", view(entry, status));
+    tell(over ? (status < 300 ? "sent" : "rejected") : "retry", view(entry, status));
     flush();
   };
 
   // ---- Reading the page -------------------------------------------------------------------------
 
-  /** Offers that a button has answered since the last control was set. */
-  let pressed = /** @type {any} */ ({});
+  /** Offers that were answered otherwise since one of their controls was set. */
+  const pressed = /** @type {any} */ ({});
 
   /**
    * What the markup around a node says: the nearest answer, the nearest offer and its token.
-   * @param {any} node @returns {any} choice, element, offer and token, as far as there are any
+   * @param {any} node @returns {any} choice, control, offer and token, as far as there are any
    */
   const around = (node) => {
-    if (!node) return {};
+    if (!node) return { offer: settings.offer };
     // Through slots and open shadow roots, which closest() does not leave.
     const found = around(node.assignedSlot || node.parentNode || node.host);
     for (const element of [...(node.labels || []), node]) {
       const { choice: said, offer, token } = element.dataset || {};
-      const choice = ANSWERS.find(
+      const choice = ["declined", "accepted"].find(
         (word) => word == said || (settings[word] && element.matches?.(settings[word])),
       );
-      Object.assign(found, offer && { offer }, token && { token }, choice && { choice, element });
+      if (offer) found.offer = offer;
+      if (token) found.token = token;
+      if (choice) {
+        found.choice = choice;
+        found.control = element.control || element;
+      }
     }
     return found;
   };
 
-  /** Take the answer of a radio, checkbox or option, if it is the one set. @param {any} control */
-  const take = (control) => {
+  /**
+   * Take the answer of a radio, checkbox or option, if it is set; *touched*: by the customer, now.
+   * @param {any} control @param {boolean} [touched]
+   */
+  const take = (control, touched) => {
     const found = around(control);
-    if (found.choice && !pressed[found.offer] && control.matches(":checked"))
-      say(found.choice, found);
+    const { choice, offer } = found;
+    if (choice && (touched || !pressed[offer])) {
+      pressed[offer] = 0;
+      if (control.matches(":checked")) say(choice, found);
+      // A tick that is taken away from a checkbox is no more.
+      else if (/x$/.test(control.type) && read(PREFIX + "choice" + offer)?.form.choice == choice)
+        say("declined", found);
+    }
   };
 
   const listen = () => {
     on("click", (event) => {
       const found = around(event.composedPath()[0]);
-      const control = found.element?.control || found.element;
-      if (control?.matches("[type=radio],[type=checkbox]")) {
+      if (/radio|x$/.test(found.control?.type))
         // `change` tells, but does not leave a shadow root; and the page may still undo the click.
-        pressed = {};
-        setTimeout(take, 0, control);
-      } else if (control) {
-        pressed[found.offer] = 1;
-        say(found.choice, found);
-      }
+        setTimeout(take, 0, found.control, true);
+      else if (found.choice) offerChoice(found.choice, found);
+    });
+    on("change", ({ target }) => {
+      for (const control of target.selectedOptions || [target]) take(control, true);
     });
     // What was selected beforehand has no event of its own, and form.submit() fires no `submit`.
     // After "No, thank you" a form still holds what was selected before: that counts no more.
-    on("change submit formdata", ({ type, target }) => {
-      if (type == "change") pressed = {};
+    on("submit formdata", ({ target }) => {
       for (const control of document.querySelectorAll(":checked:enabled"))
-        if (target.contains(control) || /** @type {any} */ (control).form == target) take(control);
+        if (/** @type {any} */ (control).form == target) take(control);
     });
-    on("DOMContentLoaded", () => session(settings));
-    on("online pageshow visibilitychange", () => flush(true));
-    on("pagehide", () => flush(true, true));
+    on("pageshow", () => session(settings)); // by then all offers of the page are there
+    on("online visibilitychange pagehide", ({ type }) => flush(true, type == "pagehide"));
   };
 
   // ---- XCover Elements --------------------------------------------------------------------------
@@ -294,11 +313,10 @@
         ? {
             ...signal,
             onSet(/** @type {unknown} */ answer) {
-              Promise.resolve(/** @type {any} */ (answer)).then(
-                // An answer without an id throws, and changes nothing.
-                guard(({ id, provider_reference: old }) => session({ offer: (id || old).trim() })),
-                () => {},
-              );
+              (async () => {
+                const made = /** @type {any} */ (await answer);
+                session({ offer: (made.id || made.provider_reference).trim() });
+              })().catch(() => {}); // an answer without an id changes nothing
               return signal.onSet?.(answer);
             },
           }
@@ -328,30 +346,36 @@
    * @param {Settings} news
    */
   const session = (news) => {
-    Object.assign(settings, { purchased: null, ...news });
+    // Another offer has not been bought.
+    Object.assign(settings, { ...(news.offer && { purchased: null }), ...news });
     const { offer, purchased } = settings;
     if (purchased != null) say("purchased", { ...settings, order: purchased || undefined });
     else {
       if (offer) say("undecided", settings);
-      for (const element of document.querySelectorAll("[data-offer]:not(script)"))
-        say("undecided", around(element));
+      for (const control of document.querySelectorAll("[data-offer] [data-choice]"))
+        say("undecided", around(control));
     }
     flush(true);
   };
 
-  const offerChoice = guard((word = "", /** @type {Settings} */ detail = {}) => {
+  const offerChoice = guard((/** @type {any} */ word, /** @type {Settings} */ detail = {}) => {
+    const offer = detail.offer || settings.offer;
     if (word == "session") session(detail);
     else if (word == "status") {
-      const entry = read(PREFIX + "choice" + (detail.offer || settings.offer));
+      const entry = read(PREFIX + "choice" + offer);
       return entry && view(entry);
-    } else if (word == "pause" || word == "resume") {
-      paused = word == "pause";
+    } else if (word == "pause") paused = true;
+    else if (word == "resume") {
+      paused = false;
       flush(true);
-    } else say(word, detail);
+    } else {
+      pressed[/** @type {string} */ (offer)] = 1;
+      say(word, detail);
+    }
   });
 
   const start = guard(() => {
-    for (const args of page.offerChoice?.q || []) offerChoice(.../** @type {[]} */ (args));
+    for (const args of page.offerChoice?.q || []) offerChoice(.../** @type {[any]} */ (args));
     page.offerChoice = offerChoice;
     listen();
     if (settings.elements != null) hookElements();

@@ -14,6 +14,7 @@ const { code } = await minify(source, {
     booleans_as_integers: true,
     conditionals: false, // compresses better left as they are
     keep_fargs: false,
+    lhs_constants: false, // the same
     passes: 3,
     reduce_funcs: false, // the same
     unsafe_arrows: true,

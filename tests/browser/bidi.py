@@ -101,7 +101,8 @@ class Firefox:
     def click(self, selector: str) -> None:
         """Move the pointer there, press and let go."""
         element = self._find(selector)
-        self.run(f"document.querySelector({json.dumps(selector)}).scrollIntoViewIfNeeded?.()")
+        script = "document.querySelector(arguments[0]).scrollIntoView({ block: 'center' })"
+        self.run(script, selector)
         origin = {"type": "element", "element": {"sharedId": element}}
         steps = [
             {"type": "pointerMove", "x": 0, "y": 0, "origin": origin},

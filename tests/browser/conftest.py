@@ -1,46 +1,23 @@
 """One browser of each engine for all rows; a shop, a proxy and a tab of its own for each."""
 
-import os
 import secrets
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.browser import bidi, driven
-from tests.browser.engines import CHROMIUM, ENGINES, FIREFOX, WEBKIT, Engine
+from tests.browser import browsers
+from tests.browser.engines import ENGINES, Engine
 from tests.browser.stage import Stage
 from tests.browser.stand_in import Proxy, Shop
 from tests.browser.window import CanNotError, Window
-
-OPEN: dict[Engine, Callable[[Path], Window]] = {
-    CHROMIUM: driven.chromium,
-    FIREFOX: bidi.Firefox,
-    WEBKIT: driven.webkit,
-}
 
 
 @pytest.fixture(scope="session")
 def display() -> Iterator[None]:
     """A display for WebKitGTK, which hangs without one."""
-    if os.environ.get("DISPLAY"):
+    with browsers.display():
         yield
-        return
-    reading, writing = os.pipe()
-    program = shutil.which("Xvfb") or "Xvfb"
-    command = [program, "-displayfd", str(writing), "-screen", "0", "1000x700x24"]
-    server = subprocess.Popen(
-        [*command, "-nolisten", "tcp"], pass_fds=[writing], stderr=subprocess.DEVNULL
-    )
-    os.close(writing)
-    with os.fdopen(reading) as number:
-        os.environ["DISPLAY"] = f":{number.readline().strip()}"
-    yield
-    del os.environ["DISPLAY"]
-    server.terminate()
-    server.wait()
 
 
 @pytest.fixture(scope="session", params=ENGINES, ids=lambda engine: engine.name.lower())
@@ -53,9 +30,8 @@ def engine(request: pytest.FixtureRequest, display: None) -> Engine:  # noqa: AR
 @pytest.fixture(scope="session")
 def browser(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
     """The engine's browser, headless, with a new profile."""
-    window = OPEN[engine](tmp_path_factory.mktemp("profile"))
-    yield window
-    window.quit()
+    with browsers.opened(engine, tmp_path_factory.mktemp("profile")) as window:
+        yield window
 
 
 @pytest.fixture
@@ -81,6 +57,7 @@ def stage(engine: Engine, browser: Window, trapped: bool) -> Iterator[Stage]:  #
     shop.close()
     proxy.close()
     assert not shop.caught, "the snippet read what it does not need"
+    assert {received.method for received in proxy.received} <= {"POST"}, "a preflight"
 
 
 @pytest.hookimpl(wrapper=True)

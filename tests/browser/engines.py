@@ -29,6 +29,8 @@ PREFERENCES = {
     "network.connectivity-service.enabled": False,
     "services.settings.server": "data:,",
     "toolkit.telemetry.enabled": False,
+    # What is measured is measured to the microsecond.
+    "privacy.reduceTimerPrecision": False,
 }
 
 

@@ -147,6 +147,7 @@ class Shop:
 
     def __init__(self, *, trapped: bool = False) -> None:
         self.trapped = trapped
+        self.asked: list[str] = []  # the paths, in order
         self.caught: list[str] = []  # what the snippet read on trapped pages and does not need
         self.pages: dict[str, tuple[str, dict[str, str]]] = {}
         self._server = Server(self._handle)
@@ -162,6 +163,7 @@ class Shop:
 
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         path = request.path.partition("?")[0]
+        self.asked.append(path)
         if request.command == "POST":
             sent = request.rfile.read(int(request.headers["Content-Length"] or 0))
             if path == "/caught":

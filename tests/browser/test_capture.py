@@ -127,6 +127,47 @@ def test_a_button_beats_what_the_form_still_holds(stage: Stage) -> None:
     assert said[-1]["choice"] == "declined"
 
 
+@pytest.mark.parametrize(
+    "decline",
+    ["find('#skip').click()", "offerChoice('declined')"],
+    ids=["button", "function"],
+)
+def test_what_is_typed_afterwards_changes_no_answer(stage: Stage, decline: str) -> None:
+    """A decline stands, though the form still holds a plan, and its other fields change."""
+    skip = "<button type=button id=skip data-choice=declined data-offer=OFFER-1>No</button>"
+    stage.show(RADIOS.replace("<button>", f"{skip}<input id=street><button id=pay>"))
+    stage.click("[value='1']")
+    stage.run(f"const find = document.querySelector.bind(document); {decline}")
+
+    stage.press("#street", "High Street 1")
+    stage.click("#pay")
+
+    assert stage.arrives("/next")
+    assert stage.proxy.wait_until(lambda: True)[-1]["choice"] == "declined"
+
+
+def test_another_offer_begins_anew(stage: Stage) -> None:
+    """Who declined one offer by a button has not answered the next one."""
+    stage.show(PRESELECTED + BUTTONS.replace("id=no", "id=skip"))
+    stage.click("#skip")
+    stage.run("offerChoice('session', { offer: 'OFFER-2', token: arguments[0] })", stage.token)
+
+    stage.click("form button")
+
+    said = stage.proxy.wait_for(2)
+    assert [form["offer"] for form in said] == ["OFFER-1", "OFFER-2"]
+
+
+@pytest.mark.parametrize("target", ["document.forms[0]", "document", "window"])
+def test_a_change_that_nobody_made_is_no_answer(stage: Stage, target: str) -> None:
+    """Shops dispatch one to have their totals counted anew; what is preselected stays unsaid."""
+    stage.show(PRESELECTED)
+
+    stage.run(f"{target}.dispatchEvent(new Event('change', {{ bubbles: true }}))")
+
+    assert stage.proxy.wait_until(lambda: True) == []
+
+
 def test_an_option_of_a_select_is_an_answer(stage: Stage) -> None:
     """Choosing it is enough."""
     stage.show("""<select><option>Choose</option>
@@ -138,13 +179,27 @@ def test_an_option_of_a_select_is_an_answer(stage: Stage) -> None:
     assert stage.proxy.wait_for()[-1]["choice"] == "declined"
 
 
-def test_a_checkbox_answers_when_it_is_ticked(stage: Stage) -> None:
-    """Ticked is an answer, unticked is none."""
-    stage.show("<label><input type=checkbox data-choice=accepted> Protect my tickets</label>")
+TICK = "<label><input type=checkbox data-choice=accepted> Protect my tickets</label>"
+
+
+def test_a_tick_that_is_taken_away_is_a_decline(stage: Stage) -> None:
+    """Ticked is an answer; and who takes the tick away has accepted no longer."""
+    stage.show(TICK)
 
     stage.click("label", times=2)
 
-    assert [form["choice"] for form in stage.proxy.wait_for()] == ["accepted"]
+    said = stage.proxy.wait_for(2)
+    assert [form["choice"] for form in said] == ["accepted", "declined"]
+
+
+def test_a_tick_that_the_page_does_not_allow_is_nothing(stage: Stage) -> None:
+    """It was never set, so taking it back says nothing."""
+    stage.show(TICK + "<script>document.querySelector('input').onclick = () => false</script>")
+
+    stage.click("label")
+    stage.click("input")
+
+    assert stage.proxy.wait_until(lambda: True) == []
 
 
 def test_the_keyboard_answers(stage: Stage) -> None:

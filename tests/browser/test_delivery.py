@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.browser.engines import wait
 from tests.browser.stage import BUTTONS, Stage
 from tests.browser.stand_in import Answer
 
@@ -31,6 +32,7 @@ def test_a_link_leads_away_at_once(stage: Stage) -> None:
 
     stage.click("#no")
 
+    assert stage.arrives("/next")  # although the proxy has not answered
     said = stage.proxy.wait_for(2)
     assert len(said) == 2
     assert len({form["id"] for form in said}) == 1
@@ -52,9 +54,10 @@ def test_the_proxy_is_down_and_comes_back(stage: Stage) -> None:
     assert int(said[0]["tries"]) > 1
 
 
-def test_a_busy_proxy_is_asked_again_when_it_said(stage: Stage) -> None:
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_proxy_is_asked_again_when_it_said(stage: Stage, status: int) -> None:
     """Retry-After is kept, on the same page."""
-    stage.proxy.answers = [Answer(503, retry_after="1")]
+    stage.proxy.answers = [Answer(status, retry_after="1")]
     stage.show(tag=stage.tag(shown="off"))
 
     stage.click("#no")
@@ -119,6 +122,39 @@ def test_a_fresh_token_without_a_new_page(stage: Stage) -> None:
     assert stage.proxy.wait_for(2)[1]["token"] == f"fresh.{stage.token}"
 
 
+@pytest.mark.parametrize("status", [200, 204])
+def test_only_the_proxy_itself_acknowledges(stage: Stage, status: int) -> None:
+    """A server that answers everything has kept nothing: only 202 means that it is on disk."""
+    stage.proxy.answers = [Answer(status)]
+    stage.show()
+    stage.click("#no")
+    stage.proxy.wait_for()
+
+    stage.run("dispatchEvent(new Event('online'))")
+
+    assert [form["tries"] for form in stage.proxy.wait_for(2)] == ["1", "2"]
+
+
+def test_a_service_worker_that_answers_for_the_proxy(stage: Stage) -> None:
+    """A shop's offline page is no acknowledgement."""
+    offline = "addEventListener('fetch', (event) => event.respondWith(fetch(event.request)"
+    worker = f"{offline}.catch(() => new Response('<p>You are offline'))))"
+    stage.shop.pages["/worker.js"] = (
+        f"skipWaiting(); addEventListener('activate', () => clients.claim()); {worker}",
+        {"Content-Type": "text/javascript"},
+    )
+    stage.show(tag="<script>navigator.serviceWorker.register('/worker.js')</script>" + stage.tag())
+    wait(lambda: stage.run("return !!navigator.serviceWorker.controller"))
+    stage.proxy.stop()
+    stage.click("#no")
+    wait(lambda: stage.record().get("soft"))
+    stage.proxy.start()
+
+    stage.run("dispatchEvent(new Event('online'))")
+
+    assert [form["choice"] for form in stage.proxy.wait_for()] == ["declined"]
+
+
 def test_a_final_answer_is_not_repeated(stage: Stage) -> None:
     """What can never succeed is told to the page instead."""
     stage.proxy.answers = [Answer(422)]
@@ -135,9 +171,10 @@ def test_a_final_answer_is_not_repeated(stage: Stage) -> None:
     ]
 
 
-def test_another_answer_is_asked_again(stage: Stage) -> None:
+@pytest.mark.parametrize("status", [404, 405])
+def test_another_answer_is_asked_again(stage: Stage, status: int) -> None:
     """A deployment or a limit mends itself."""
-    stage.proxy.answers = [Answer(404)]
+    stage.proxy.answers = [Answer(status)]
     stage.show()
     stage.click("#no")
     stage.proxy.wait_for()
@@ -193,10 +230,23 @@ def test_storage_that_can_not_be_used(stage: Stage, before: str) -> None:
     assert [form["tries"] for form in stage.proxy.wait_for(2)] == ["1", "2"]
 
 
+def test_a_storage_that_is_emptied(stage: Stage) -> None:
+    """A shop that signs its customer out by `clear()` takes no answer away from an open page."""
+    stage.show()
+    stage.proxy.stop()
+    stage.click("#no")
+    stage.run("localStorage.clear()")
+    stage.proxy.start()
+
+    stage.run("dispatchEvent(new Event('online'))")
+
+    assert [form["choice"] for form in stage.proxy.wait_for()] == ["declined"]
+
+
 @pytest.mark.parametrize(
     "fetch",
-    ["() => { throw 1 }", "() => Promise.reject(1)"],
-    ids=["throws", "rejects"],
+    ["() => { throw 1 }", "() => Promise.reject(1)", "() => Promise.resolve()"],
+    ids=["throws", "rejects", "swallows"],
 )
 def test_a_page_that_breaks_fetch(stage: Stage, fetch: str) -> None:
     """The answer leaves with the page."""
@@ -231,7 +281,7 @@ def test_a_connection_that_comes_back(stage: Stage) -> None:
     stage.click("#no")
     stage.run(
         "const key = 'offerChoice:choiceOFFER-1', entry = JSON.parse(localStorage[key]);"
-        "entry.held = 0; entry.due = Date.now() + 2e5; localStorage[key] = JSON.stringify(entry)"
+        "entry.soft = true; entry.due = Date.now() + 2e5; localStorage[key] = JSON.stringify(entry)"
     )
     stage.proxy.start()
 
@@ -240,14 +290,39 @@ def test_a_connection_that_comes_back(stage: Stage) -> None:
     assert stage.proxy.wait_for()[0]["choice"] == "declined"
 
 
+def test_a_network_that_is_lost_and_found(stage: Stage) -> None:
+    """Offline nothing is lost; the answer goes out when the browser is online again."""
+    stage.show(tag=stage.tag(shown="off"))
+    stage.window.set_offline(offline=True)
+    stage.click("#no")
+    wait(lambda: stage.record().get("soft"))
+    assert stage.proxy.received == []
+
+    stage.window.set_offline(offline=False)
+
+    assert [form["choice"] for form in stage.proxy.wait_for()] == ["declined"]
+
+
+def test_a_clock_that_is_set_back_between_two_answers(stage: Stage) -> None:
+    """The later answer has the higher seq all the same."""
+    stage.show()
+    stage.click("#no")
+    stage.proxy.wait_for()
+    stage.run("const now = Date.now; Date.now = () => now() - 31536e6")
+
+    stage.click("#yes")
+
+    assert stage.proxy.wait_for(2)[-1]["choice"] == "accepted"
+
+
 def test_a_clock_that_is_set_back_delays_nothing(stage: Stage) -> None:
     """A time further away than any wait of ours is no time to wait for."""
     stage.proxy.stop()
     stage.show(tag=stage.tag(shown="off"))
     stage.proxy.start()
     stage.run(
-        "localStorage['offerChoice:choiceOFFER-1'] = JSON.stringify({ held: Date.now() + 1e9,"
-        "due: Date.now() + 1e9, form: { offer: 'OFFER-1', choice: 'declined', token: 'a.b',"
+        "localStorage['offerChoice:choiceOFFER-1'] = JSON.stringify({ due: Date.now() + 1e9,"
+        "form: { offer: 'OFFER-1', choice: 'declined', token: 'a.b',"
         "id: '1', seq: 1, at: Date.now() + 1e9, tries: 1 } })"
     )
 
@@ -270,6 +345,17 @@ def test_after_seven_days_it_gives_up_and_says_so(stage: Stage) -> None:
         ["expired", None, "declined"]
     ]
     assert not stage.run("return localStorage['offerChoice:choiceOFFER-9']")
+
+
+@pytest.mark.parametrize("spoiled", ["{}", "5", "[]", "null", "{"])
+def test_a_spoiled_record_takes_an_answer(stage: Stage, spoiled: str) -> None:
+    """It counts as none."""
+    before = f"<script>localStorage['offerChoice:choiceOFFER-1'] = '{spoiled}'</script>"
+    stage.show(tag=before + stage.tag())
+
+    stage.click("#no")
+
+    assert [form["choice"] for form in stage.proxy.wait_for()] == ["declined"]
 
 
 def test_a_spoiled_record_spoils_no_other(stage: Stage) -> None:

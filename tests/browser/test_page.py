@@ -47,6 +47,20 @@ def test_the_confirmation_page_tells_the_purchase_once(stage: Stage) -> None:
     assert received.form["order"] == "ORDER-1"
 
 
+def test_a_token_that_comes_later_keeps_the_purchase(stage: Stage) -> None:
+    """`session` with nothing but a token is about the same order."""
+    late = "<script>offerChoice('session', { token: arguments[0] })</script>"
+    stage.show(
+        "",
+        tag=STUB
+        + late.replace("arguments[0]", f"'{stage.token}'")
+        + stage.tag(token="", purchased="ORDER-1"),
+    )
+
+    [form] = stage.proxy.wait_for()
+    assert (form["order"], form["token"]) == ("ORDER-1", stage.token)
+
+
 def test_the_confirmation_page_brings_the_answer_that_was_left_behind(stage: Stage) -> None:
     """With the fresh token of that page."""
     stage.proxy.answers = [Answer(401)]

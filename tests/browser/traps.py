@@ -10,14 +10,14 @@ import hashlib
 
 NEEDED = {
     # The language, and what every page may read of itself.
-    "window": """Array Blob CustomEvent Date Infinity JSON Math NaN Object Promise Proxy Request URL
-        URLSearchParams addEventListener clearTimeout crypto dispatchEvent document fetch globalThis
-        localStorage navigator offerChoice self setTimeout signalLayer undefined window""",
+    "window": """Blob CustomEvent Date Infinity JSON Math Object Proxy Request URL URLSearchParams
+        addEventListener clearTimeout crypto dispatchEvent document fetch localStorage navigator
+        offerChoice self setTimeout signalLayer""",
     "Document": "currentScript prerendering querySelectorAll",
     "Navigator": "sendBeacon",
-    "Crypto": "randomUUID getRandomValues",
+    "Crypto": "randomUUID",
     # The answer controls: where they are, what their markup says, and whether they are set.
-    "Node": "parentNode contains",
+    "Node": "parentNode",
     "Element": "assignedSlot matches",
     "CharacterData": "assignedSlot",
     "Text": "assignedSlot",
@@ -26,9 +26,9 @@ NEEDED = {
     "SVGElement": "dataset",
     "HTMLScriptElement": "src",
     "HTMLLabelElement": "control",
-    "HTMLInputElement": "labels form",
-    "HTMLButtonElement": "labels form",
-    "HTMLSelectElement": "labels form",
+    "HTMLInputElement": "labels form type",
+    "HTMLButtonElement": "labels type",
+    "HTMLSelectElement": "labels selectedOptions type",
     "HTMLOptionElement": "form",
     "HTMLTextAreaElement": "labels",
     "HTMLFormElement": "",
