@@ -24,7 +24,7 @@ demo:     ## a ticket shop, the proxy and a pretended insurer, in one go
 	$(environment) runtime
 	@$(BIN)/optout-proxy demo $(ARGS)
 
-test:     ## all but the long fault tests, real browser included; ARGS="-k word" for some
+test:     ## all but the long tests, real browsers included; ARGS="-k word" for some
 	$(environment) dev
 	@.ci/browser
 	@.ci/faults
@@ -38,10 +38,11 @@ check:    ## style, types, architecture, documents: fast
 	$(BIN)/openapi-spec-validator openapi.yaml
 	$(BIN)/pytest -q tests/test_architecture.py tests/test_docs.py
 
-browser:  ## only the tests that drive a real browser
+browser:  ## the snippet in three engines, all rows; writes docs/reference/browsers.md
 	$(environment) dev
 	@.ci/browser
-	$(BIN)/pytest -m browser $(ARGS)
+	$(BIN)/python -m pytest tests/browser -m browser -p tests.browser.matrix $(ARGS)
+	$(BIN)/pytest tests/snippet -m thorough
 
 faults:   ## the whole fault matrix on both engines; the fast part of it is in `make test`
 	$(environment) dev

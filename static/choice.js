@@ -45,7 +45,7 @@
   const LONGEST_WAIT = 3e5;
   const WEEK = 6048e5; // Safari keeps what scripts stored no longer (webkit.org/blog/10218)
 
-  const page = /** @type {any} */ (self);
+  const page = /** @type {any} */ (window);
   // null in a module, whose page says `offerChoice("session", …)` instead
   const tag = /** @type {HTMLScriptElement | null} */ (document.currentScript);
   /** @type {Settings} */
@@ -234,7 +234,7 @@
     if (status == 401 && tokens[form.offer] == form.token) delete tokens[form.offer];
     if (over || status == 401) delete form.token;
     write(key, entry);
-    tell(over ? (status < 300 ? "sent" : "rejected") : "retry", view(entry, status));
+    tell(over ? (status == 202 ? "sent" : "rejected") : "retry", view(entry, status));
     flush();
   };
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,10 @@ from tests.browser.stage import BUTTONS, Stage
 from tests.browser.stand_in import SCRIPT, Answer
 from tests.browser.window import CanNotError
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 pytestmark = pytest.mark.browser
+_, _, _STUB = (DOCS / "snippet.md").read_text().partition("<!-- stub -->\n```html\n")
+PRE_CAPTURE = _STUB.partition("```")[0]
 STUB = """<script>window.offerChoice=window.offerChoice||
     function(){(offerChoice.q=offerChoice.q||[]).push(arguments)}</script>"""
 
@@ -81,6 +85,31 @@ def test_what_is_said_before_the_script_has_loaded_is_kept(stage: Stage) -> None
 
     assert [form["choice"] for form in stage.proxy.wait_for()] == ["declined"]
     assert len(stage.proxy.received) == 1
+
+
+def test_a_click_before_the_script_has_loaded_is_kept(stage: Stage) -> None:
+    """By the stub that the documents give; it may stay, and nothing is said twice."""
+    offers = f"<div data-offer=OFFER-2 data-token={stage.token}>{BUTTONS}</div>"
+    stage.show(BUTTONS.replace("id=no", "id=first") + offers, tag=PRE_CAPTURE)
+    stage.click("#first")
+    stage.click("#no")
+    assert not stage.proxy.received
+
+    stage.run(
+        "const script = document.createElement('script'); script.src = arguments[0];"
+        "Object.assign(script.dataset, arguments[1]); document.body.append(script)",
+        stage.proxy.script,
+        {"offer": "OFFER-1", "token": stage.token, "shown": "off"},
+    )
+    said = stage.proxy.wait_for(2)
+    stage.click("#yes")
+    stage.proxy.wait_for(3)
+
+    assert [(form["offer"], form["choice"]) for form in said] == [
+        ("OFFER-1", "declined"),
+        ("OFFER-2", "declined"),
+    ]
+    assert len(stage.proxy.said) == 3
 
 
 def test_a_consent_tool_holds_it_back(stage: Stage) -> None:

@@ -52,6 +52,7 @@ def test_the_insurer_hears_of_declines_only(demo: str, window: Window, choice: s
     """Declined on the page: one verified opt-out at the insurer. Accepted: none."""
     window.go(demo)
     press(window, "main button[value=night-music]")
+    wait(lambda: window.run("return !!window.offerChoice?.('status')"))  # it loads by and by
     press(window, f"[data-choice={choice}]")
 
     wait(lambda: window.run("return offerChoice('status')?.status") == 202)
