@@ -172,7 +172,7 @@
     if (now - form.at > WEEK) {
       delete store[key];
       delete memory[key];
-      return void (entry.done || tell("expired", view(entry)));
+      entry.done = entry.done || /** @type {any} */ (tell("expired", view(entry)));
     }
     form.token = tokens[form.offer] || form.token;
     if (entry.done || !form.token || !settings.endpoint) return;
@@ -270,8 +270,7 @@
    * Take the answer of a radio, checkbox or option, if it is set; *touched*: by the customer, now.
    * @param {any} control @param {boolean} [touched]
    */
-  const take = (control, touched) => {
-    const found = around(control);
+  const take = (control, touched, found = around(control)) => {
     const { choice, offer } = found;
     if (choice && (touched || !pressed[offer])) {
       pressed[offer] = 0;
@@ -286,8 +285,9 @@
     on("click", (event) => {
       const found = around(event.composedPath()[0]);
       if (/radio|x$/.test(found.control?.type))
-        // `change` tells, but does not leave a shadow root; and the page may still undo the click.
-        setTimeout(take, 0, found.control, true);
+        // `change` tells, but does not leave a shadow root; and the page may still undo the click,
+        // or take the control away.
+        setTimeout(take, 0, found.control, true, found);
       else if (found.choice) offerChoice(found.choice, found);
     });
     on("change", ({ target }) => {

@@ -229,6 +229,19 @@ def test_open_shadow_roots_are_read(stage: Stage, inner: str) -> None:
     assert [form["offer"] for form in stage.proxy.wait_for()] == ["OFFER-2"]
 
 
+@pytest.mark.parametrize("event", ["click", "change"])
+@pytest.mark.parametrize("kind", ["radio", "checkbox"])
+def test_a_control_that_its_own_event_removes(stage: Stage, kind: str, event: str) -> None:
+    """The answer is about the offer in which the control was, not about the tag's."""
+    control = f"<input type={kind} data-choice=declined on{event}='this.parentNode.remove()'>"
+    stage.show(f"<div data-offer=OFFER-2><p>{control}</p></div>")
+
+    stage.click("input")
+
+    said = [(form["offer"], form["choice"]) for form in stage.proxy.wait_for()]
+    assert said == [("OFFER-2", "declined")]
+
+
 def test_selectors_on_the_tag_reach_markup_that_can_not_be_touched(stage: Stage) -> None:
     """Even where the page stops the event and removes the button at once."""
     stage.show(

@@ -93,5 +93,6 @@ def test_the_model_is_the_register(workshop: Path, intake: Intake, clock: Clock)
         for name, row in story["ends"].items():
             held = shown(intake.find(partner, "now", name))
             blank = {"message": None, "order": None}
-            assert held == blank | {key: row[key] for key in row if key not in ("writer", "sent")}, line
+            kept = {key: row[key] for key in row if key not in ("writer", "sent")}
+            assert held == blank | kept, line
     assert len(lines) == 300
