@@ -40,7 +40,7 @@
 
 (() => {
   const PREFIX = "offerChoice:";
-  const LEASE = 1e4;
+  const LEASE = 3e4; // a proxy that hangs is not asked more often than this
   const SHORT_LEASE = 2e3;
   const LONGEST_WAIT = 3e5;
   const WEEK = 6048e5; // Safari keeps what scripts stored no longer (webkit.org/blog/10218)
@@ -91,7 +91,8 @@
   const memory = /** @type {Settings} */ ({});
   let store = memory;
   try {
-    store = localStorage || store;
+    localStorage[PREFIX]; // where every access fails, though the name is there
+    store = localStorage;
   } catch {}
 
   /** @param {string} key @returns {Entry | undefined} */
@@ -188,12 +189,11 @@
       return wait;
     }
     form.tries = Math.min(form.tries + 1, 999);
-    const lease = Math.min(leaving ? SHORT_LEASE : LEASE * form.tries, LONGEST_WAIT);
-    entry.due = now + lease;
+    entry.due = now + (leaving ? SHORT_LEASE : LEASE);
     entry.soft = KEEPALIVE || leaving ? null : true;
     write(key, entry);
     post(key, form, leaving);
-    return lease;
+    return LEASE;
   };
 
   /** @param {string} key @param {Form} form @param {boolean=} leaving */
@@ -267,16 +267,21 @@
   };
 
   /**
-   * Take the answer of a radio, checkbox or option, if it is set; *touched*: by the customer, now.
-   * @param {any} control @param {boolean} [touched]
+   * Take the answer of a radio, checkbox or option, if it is set.
+   * @param {any} control @param {unknown} [changed] its own event says that it was changed
    */
-  const take = (control, touched, found = around(control)) => {
+  const take = (control, changed, found = around(control)) => {
     const { choice, offer } = found;
-    if (choice && (touched || !pressed[offer])) {
+    if (choice && (changed || !pressed[offer])) {
       pressed[offer] = 0;
       if (control.matches(":checked")) say(choice, found);
       // A tick that is taken away from a checkbox is no more.
-      else if (/x$/.test(control.type) && read(PREFIX + "choice" + offer)?.form.choice == choice)
+      else if (
+        changed &&
+        control == found.control &&
+        /x$/.test(control.type) &&
+        read(PREFIX + "choice" + offer)?.form.choice == choice
+      )
         say("declined", found);
     }
   };
@@ -284,14 +289,15 @@
   const listen = () => {
     on("click", (event) => {
       const found = around(event.composedPath()[0]);
-      if (/radio|x$/.test(found.control?.type))
+      if (/radio|x$/.test(found.control?.type)) {
         // `change` tells, but does not leave a shadow root; and the page may still undo the click,
         // or take the control away.
-        setTimeout(take, 0, found.control, true, found);
-      else if (found.choice) offerChoice(found.choice, found);
+        pressed[found.offer] = 0;
+        setTimeout(take, 0, found.control, 0, found);
+      } else if (found.choice) offerChoice(found.choice, found);
     });
     on("change", ({ target }) => {
-      for (const control of target.selectedOptions || [target]) take(control, true);
+      for (const control of target.selectedOptions || [target]) take(control, 1);
     });
     // What was selected beforehand has no event of its own, and form.submit() fires no `submit`.
     // After "No, thank you" a form still holds what was selected before: that counts no more.

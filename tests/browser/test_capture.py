@@ -3,6 +3,7 @@
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.engines import wait
 from tests.browser.stage import BUTTONS, Stage
 
 pytestmark = pytest.mark.browser
@@ -143,7 +144,8 @@ def test_what_is_typed_afterwards_changes_no_answer(stage: Stage, decline: str) 
     stage.click("#pay")
 
     assert stage.arrives("/next")
-    assert stage.proxy.wait_until(lambda: True)[-1]["choice"] == "declined"
+    said = stage.proxy.wait_until(lambda: "declined" in stage.proxy.choices)
+    assert [form["choice"] for form in said] == ["accepted", "declined"]
 
 
 def test_another_offer_begins_anew(stage: Stage) -> None:
@@ -190,6 +192,68 @@ def test_a_tick_that_is_taken_away_is_a_decline(stage: Stage) -> None:
 
     said = stage.proxy.wait_for(2)
     assert [form["choice"] for form in said] == ["accepted", "declined"]
+
+
+UNSET_AND_SET = """<script>
+  const box = document.querySelector('input'); let more = 0;
+  box.addEventListener('{event}', (event) => {{
+    if (more++) return;
+    {undo};
+    setTimeout(() => {{ box.checked = true; document.title = 'set' }}, 100);
+  }});
+</script>"""
+
+
+@pytest.mark.parametrize(
+    ("event", "undo"),
+    [("change", "box.checked = false"), ("click", "event.preventDefault()")],
+    ids=["unset", "prevented"],
+)
+def test_a_tick_that_the_page_sets_itself_is_not_taken_away(
+    stage: Stage, event: str, undo: str
+) -> None:
+    """A shop that asks its server before it shows the tick declines nothing by that."""
+    stage.show(BUTTONS)
+    stage.click("#yes")
+    stage.proxy.wait_for()
+
+    stage.show(TICK + UNSET_AND_SET.format(event=event, undo=undo))
+    stage.click("input")
+    wait(lambda: stage.window.title == "set")
+
+    assert stage.proxy.wait_until(lambda: True)[-1]["choice"] == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("markup", "clicked"),
+    [
+        ("<label data-choice=accepted><input type=checkbox> <a href=#t>Terms</a></label>", "a"),
+        ("<div data-choice=accepted>Plan <input type=checkbox checked> news</div>", "input"),
+    ],
+    ids=["link", "foreign"],
+)
+def test_only_the_box_itself_takes_its_answer_away(stage: Stage, markup: str, clicked: str) -> None:
+    """Not the terms in its label, nor another box in the same card."""
+    stage.show(BUTTONS)
+    stage.click("#yes")
+    stage.proxy.wait_for()
+
+    stage.show(markup)
+    stage.click(clicked)
+
+    assert stage.proxy.wait_until(lambda: True)[-1]["choice"] == "accepted"
+
+
+@pytest.mark.parametrize("first", ["[value='1']", "#box"])
+def test_the_later_of_two_quick_answers_counts(stage: Stage, first: str) -> None:
+    """A button that is pressed before the page has got over the click on a control."""
+    boxes = "<input id=box type=checkbox data-choice=accepted>"
+    stage.show(boxes + RADIOS + "<button id=skip data-choice=declined>No</button>")
+
+    stage.run("for (const one of arguments) document.querySelector(one).click()", first, "#skip")
+
+    said = stage.proxy.wait_until(lambda: "declined" in stage.proxy.choices)
+    assert said[-1]["choice"] == "declined"
 
 
 def test_a_tick_that_the_page_does_not_allow_is_nothing(stage: Stage) -> None:

@@ -215,11 +215,15 @@ def test_two_tabs_do_not_pile_up(stage: Stage) -> None:
 DENIED = """<script>const denied = new DOMException('denied', 'SecurityError');
     Object.defineProperty(window, 'localStorage',
     { get() { throw denied } })</script>"""
+BROKEN = """<script>const broken = () => { throw denied };
+    const denied = new DOMException('broken', 'UnknownError');
+    Object.defineProperty(window, 'localStorage', { value: new Proxy({},
+      { get: broken, set: broken, deleteProperty: broken, ownKeys: broken }) })</script>"""
 FULL = """<script>for (let n = 2**22; n > 1; n /= 2)
     try { localStorage[n] = 'x'.repeat(n) } catch {}</script>"""
 
 
-@pytest.mark.parametrize("before", [DENIED, FULL], ids=["denied", "full"])
+@pytest.mark.parametrize("before", [DENIED, BROKEN, FULL], ids=["denied", "broken", "full"])
 def test_storage_that_can_not_be_used(stage: Stage, before: str) -> None:
     """The page remembers, and tries again."""
     stage.proxy.answers = [Answer(503, retry_after="1")]

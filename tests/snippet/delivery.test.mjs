@@ -203,17 +203,11 @@ for (const file of files)
     test("a request that is never answered is repeated after its lease", async () => {
       const page = open();
       page.say("declined");
-      await page.pass(9 * SECOND);
+      await page.pass(29 * SECOND);
       assert.equal(page.requests.length, 1);
 
       await page.pass(2 * SECOND);
       assert.equal(page.requests.length, 2);
-
-      // The second one may take longer.
-      await page.pass(17 * SECOND);
-      assert.equal(page.requests.length, 2);
-      await page.pass(3 * SECOND);
-      assert.equal(page.requests.length, 3);
     });
 
     test("another tab waits for the lease", async () => {
@@ -221,7 +215,7 @@ for (const file of files)
       browser.open(TAG).say("declined");
       const tab = browser.open(TAG);
       await tab.fire("online");
-      await tab.pass(9 * SECOND);
+      await tab.pass(29 * SECOND);
       assert.equal(tab.requests.length, 0);
 
       await tab.pass(3 * SECOND);

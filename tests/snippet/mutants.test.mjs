@@ -44,8 +44,8 @@ const MUTANTS = [
     "form.token = form.token || tokens[form.offer]",
   ],
   ["the token stays", "if (over || status == 401) delete form.token;", ""],
-  ["no lease", "= now + lease;", "= now;"],
-  ["the lease of one try for ever", "LEASE * form.tries", "LEASE / 2"],
+  ["no lease", "= now + (leaving ? SHORT_LEASE : LEASE);", "= now;"],
+  ["half a lease", "SHORT_LEASE : LEASE)", "SHORT_LEASE : LEASE / 2)"],
   [
     "Retry-After is not kept",
     "Math.min(asked || 1e3",
@@ -70,8 +70,8 @@ const MUTANTS = [
   ["what was bought is not told", 'choice == "purchased" ? choice : "choice"', '"choice"'],
   [
     "a denied storage is an error",
-    "try {\n    store = localStorage || store;\n  } catch {}",
-    "store = localStorage;",
+    "  try {\n    localStorage[PREFIX]; // where every access fails, though the name is there\n    store = localStorage;\n  } catch {}",
+    "  store = localStorage;",
     memory,
   ],
   [

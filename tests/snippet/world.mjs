@@ -11,7 +11,7 @@ const BOUGHT = "ORDER-1";
 // So far that no seq of a story is ever believed. A clock that is ahead by a little more than the
 // proxy believes is in no story: the seq of a straggler may be believed by the time it arrives.
 const FAR = DAY;
-const LEASE = 10 * SECOND;
+const LEASE = 30 * SECOND;
 const LONGEST_WAIT = 5 * MINUTE;
 const MOST_TABS = 4;
 const SERVER_START = 1_800_000_000_000;
@@ -323,9 +323,8 @@ export class World {
     for (const one of open) if (this.keepalive) this.#checkLease(one, now);
 
     this.#newest.set(`${offer} ${choice ? "choice" : "purchased"}`, Number(seq));
-    const lease = Math.min(LEASE * Number(tries), LONGEST_WAIT);
     const pick = this.wire.length;
-    const request = { tab, form, pick, answer, fail, until: now + lease, move: ++this.#moves };
+    const request = { tab, form, pick, answer, fail, until: now + LEASE, move: ++this.#moves };
     Object.assign(request, { state: "out", over: beacon });
     this.wire.push(request);
     if (this.#healthy) this.browser.later(this.#latency, () => this.#pass(request));
