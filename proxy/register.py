@@ -143,7 +143,7 @@ def _wins(offer: Offer, message: Message, seq: int, last: int) -> bool:
 
 def _decline(offer: Offer, before: Choice, policy: Policy, now: int) -> Offer:
     match offer.report:
-        case Report.NONE if _bought_insured(offer, before):
+        case Report.NONE if PURCHASE in offer.conflicts or _bought_insured(offer, before):
             return replace(offer, conflicts=offer.conflicts | {PURCHASE})
         case Report.NONE:
             return _start(offer, policy, now)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from tests.browser import traps
 
 SCRIPT = Path(__file__).resolve().parents[2] / "static" / "choice.min.js"
-PATIENCE = 15.0  # seconds until something that should arrive is missing
+PATIENCE = 45.0  # seconds until something that should arrive is missing
 QUIET = 0.2  # seconds after which nothing more is expected
 
 
@@ -43,6 +43,11 @@ class Received:
         return dict(pairs)
 
 
+class _Threads(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # browsers connect ahead of their requests, several at once
+
+
 class Server:
     """A server in a thread, on a free port that it keeps when it is stopped and started again."""
 
@@ -67,8 +72,7 @@ class Server:
 
     def start(self) -> None:
         """Accept connections."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler)
-        self._server.daemon_threads = True
+        self._server = _Threads(("127.0.0.1", self._port), self._handler)
         self._port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()

@@ -226,6 +226,15 @@ def test_a_clock_that_was_put_right_is_believed() -> None:
     assert said.offer.choice is Choice.DECLINED
 
 
+def test_a_decline_after_an_insured_purchase_stays_a_conflict() -> None:
+    """However often it is said: a person looks, and nothing is sent."""
+    bought = after(after(BLANK, "accepted").offer, None, purchased=True, order="R-1").offer
+    declined = after(bought, "declined", seq=START + 2_000).offer
+    again = after(declined, "declined", seq=START + 3_000, writer="jti-2").offer
+
+    assert shown(declined) == shown(again) == ("none", True, 1)
+
+
 def test_another_order_is_a_conflict() -> None:
     """The first order sticks."""
     bought = after(BLANK, None, purchased=True, order="R-1").offer
