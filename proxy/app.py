@@ -6,10 +6,14 @@ from pathlib import Path
 import structlog
 
 from proxy import migrate
+from proxy.alerts import Alerts
+from proxy.alerts import judge as judge_alerts
 from proxy.clocks import Steady, wall
+from proxy.conflicts import Conflicts
 from proxy.control import Control, socket_path
 from proxy.database import Database
 from proxy.dead_letters import DeadLetters
+from proxy.erasure import Erasures
 from proxy.errors import ConfigurationError, StorageUnavailable
 from proxy.figures import holds_facts, measure, ping
 from proxy.intake import Intake
@@ -22,6 +26,8 @@ from proxy.receipts import Signer, load_audit_key, load_signing_key
 from proxy.register import Policy
 from proxy.reload import Configuration
 from proxy.routes import Routes
+from proxy.sealer import Sealer
+from proxy.seals import Seals
 from proxy.sender import Sender
 from proxy.settings import DEADLINE, Settings
 from proxy.settings_upstreams import UpstreamSetting
@@ -67,7 +73,12 @@ class Service:
         self.intake = Intake(self.database, ledger, self._policy, self._wake, customers)
         self.outbox = Outbox(self.database, ledger, customers=customers)
         self.dead_letters = DeadLetters(self.database, ledger)
+        self.conflicts = Conflicts(self.database, ledger)
+        self.erasures = Erasures(self.database, ledger)
         self.worker = self._make_worker(settings) if with_worker else None
+        seals = Seals(self.signer.kid, signing_key.sign)
+        self.sealer = Sealer(self.database, seals) if with_worker else None
+        self.alerts = _alerts(configuration, self.database) if with_worker else None
         self.control = self._make_control()
 
     @property
@@ -99,13 +110,21 @@ class Service:
             self.notices.start(listen=self.worker is not None)
         if self.worker:
             self.worker.start()
+        if self.sealer:
+            self.sealer.start()
+        if self.alerts:
+            self.alerts.start()
 
     def stop(self) -> None:
         """Finish what is in flight, hand the rest back, close. Idempotent."""
         if self.control:
             self.control.stop()
+        if self.alerts:
+            self.alerts.stop()
         if self.worker:
             self.worker.stop()
+        if self.sealer:
+            self.sealer.stop()
         if self.notices:
             self.notices.stop()
         self.database.stop()
@@ -157,7 +176,8 @@ class Service:
     def _make_control(self) -> Control | None:
         if not self._embedded:
             return None  # on PostgreSQL commands write directly
-        return Control(socket_path(Path(self.database.url.database or "")), self.dead_letters)
+        path = socket_path(Path(self.database.url.database or ""))
+        return Control(path, self.dead_letters, self.conflicts, self.intake, self.erasures)
 
     def _make_worker(self, settings: Settings) -> Worker:
         sender = Sender(audience=settings.audience, deadline=DEADLINE.total_seconds())
@@ -168,6 +188,11 @@ class Service:
             deadline_ms=_ms(DEADLINE.total_seconds()),
         )
         return Worker(self.outbox, self.wakeup, routes.routing, routes.send, limits)
+
+
+def _alerts(configuration: Configuration, database: Database) -> Alerts:
+    configuration.require(judge_alerts)
+    return Alerts(database, lambda: configuration.current)
 
 
 def _customer_keys(configuration: Configuration) -> CustomerKeys | None:

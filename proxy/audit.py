@@ -1,33 +1,110 @@
-"""The audit: every fact and every offer recomputed from what is on disk, with the audit key."""
+"""The audit: every fact, offer and block recomputed from what is on disk.
 
-from collections.abc import Callable, Iterator
+With the audit key for facts, with the public signing keys for blocks.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, RowMapping, exists, func, select
+from sqlalchemy import Connection, Table, column, exists, func, select
+from sqlalchemy.exc import DBAPIError
 
-from proxy.ledger import Ledger
-from proxy.schema import facts, offers
+from proxy import seals
+from proxy.ledger import CANONICAL, Ledger
+from proxy.schema import blocks, facts, offers
+from proxy.seals import Block
 
-_PAGE = 2_000  # rows read at once
-_STATE = ("choice", "report", "epoch", "conflicts")  # of an offer, told again by its last fact
+_PAGE = 2_000  # offers read at once
+_MANY = 10_000  # facts, where only their digests are read
 
 Progress = Callable[[int], None]
+
+_Row = Sequence[Any]
+
+
+def _as_stored(table: Table, names: Iterable[str]) -> Any:
+    """Select columns without their types: one for each value would cost more than a fact's hash."""
+    return select(*map(column, names)).select_from(table)
+
+
+_TRUTH = {0: False, 1: True}  # in SQLite; whatever else somebody has written there stays wrong
+_FACT = (*CANONICAL, "digest")
+_OFFER_ID, _ORDINAL = _FACT.index("offer_id"), _FACT.index("ordinal")
+_ORDER, _PURCHASED, _SUPERSEDED = map(_FACT.index, ("order_hash", "purchased", "superseded"))
+_FACTS = _as_stored(facts, _FACT).order_by(facts.c.offer_id, facts.c.ordinal)
+_DIGESTS = _as_stored(facts, ("id", "partner", "digest")).order_by(facts.c.id)
+
+_TOLD = ("partner", "choice", "report", "epoch", "conflicts", "digest")  # by an offer's last fact
+_told = itemgetter(*map(_FACT.index, _TOLD))
+
+
+class _Offer(NamedTuple):
+    """What an offer's row says of itself."""
+
+    id: int
+    upstream: str
+    offer: str
+    facts: int
+    order_reference: str | None
+    purchased: int
+    told: tuple[Any, ...]
+
+
+_OFFERS = _as_stored(offers, (*_Offer._fields[:-1], *_TOLD)).order_by(offers.c.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrong:
-    """One row that is not what was written."""
+    """One row that is not what was written: of an offer, of its fact *ordinal*, or a block."""
 
-    offer_id: int
-    ordinal: int | None  # of the fact; None: the offer's own row
     why: str
+    offer_id: int | None = None
+    ordinal: int | None = None  # of the fact; None: the offer's own row
+    partner: str | None = None
+    block: int | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """How much was seen while blocks were verified."""
+
+    blocks: int = 0
+    sealed: int = 0  # facts
+    newer: int = 0  # facts that the next block will hold
 
 
 def count(connection: Connection) -> int:
     """Return how many offers there are to verify."""
     return int(connection.execute(select(func.count()).select_from(offers)).scalar_one())
+
+
+def count_blocks(connection: Connection) -> int:
+    """Return how many blocks there are to verify."""
+    return int(connection.execute(select(func.count()).select_from(blocks)).scalar_one())
+
+
+def _rows(connection: Connection, query: Any) -> Sequence[_Row]:
+    """Return what *query* finds, also where a text is none any more: the row can be named then."""
+    try:
+        return connection.execute(query).fetchall()
+    except DBAPIError:
+        if not _take_any_text(connection):
+            raise
+        return connection.execute(query).fetchall()
+
+
+def _take_any_text(connection: Connection) -> bool:
+    """Have SQLite hand out bytes that are no UTF-8, marked as such; False on PostgreSQL."""
+    if connection.dialect.name != "sqlite":
+        return False  # which lets no such text in
+    driver: Any = connection.connection.driver_connection
+    driver.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
+    return True
+
+
+# -- offers and their facts -------------------------------------------------------------------
 
 
 def verify(
@@ -39,54 +116,68 @@ def verify(
     """
     last = 0
     while page := _page(connection, last):
-        last = page[-1]["id"]
-        chains = _chains(connection, page)
+        chains = _chains(connection, last, page[-1].id)
+        last = page[-1].id
         for offer in page:
-            yield from _judge(ledger, offer, chains.pop(offer["id"], []))
+            yield from _judge(ledger, offer, chains.get(offer.id, []))
         progress(len(page))
     yield from _orphans(connection)
 
 
-def _page(connection: Connection, after: int) -> list[RowMapping]:
-    query = select(offers).where(offers.c.id > after).order_by(offers.c.id).limit(_PAGE)
-    return list(connection.execute(query).mappings())
+def _page(connection: Connection, after: int) -> list[_Offer]:
+    rows = _rows(connection, _OFFERS.where(offers.c.id > after).limit(_PAGE))
+    return [_Offer._make((*row[:6], tuple(row[6:]))) for row in rows]
 
 
-def _chains(connection: Connection, page: list[RowMapping]) -> dict[int, list[dict[str, Any]]]:
-    query = (
-        select(facts)
-        .where(facts.c.offer_id.between(page[0]["id"], page[-1]["id"]))
-        .order_by(facts.c.offer_id, facts.c.ordinal)
-    )
-    rows = (dict(row) for row in connection.execute(query).mappings())
-    return {key: list(chain) for key, chain in groupby(rows, lambda row: row["offer_id"])}
+def _chains(connection: Connection, after: int, until: int) -> dict[int, list[_Row]]:
+    among = _FACTS.where(facts.c.offer_id > after, facts.c.offer_id <= until)
+    chains: dict[int, list[_Row]] = {}
+    for fact in _rows(connection, among):
+        chains.setdefault(fact[_OFFER_ID], []).append(fact)
+    return chains
 
 
-def _judge(ledger: Ledger, offer: RowMapping, chain: list[dict[str, Any]]) -> Iterator[Wrong]:
+def _judge(ledger: Ledger, offer: _Offer, chain: list[_Row]) -> Iterator[Wrong]:
     for expected, fact in enumerate(chain, start=1):
-        if fact["ordinal"] != expected:
-            yield Wrong(offer_id=offer["id"], ordinal=expected, why="the fact is missing")
+        if fact[_ORDINAL] != expected:
+            yield Wrong(offer_id=offer.id, ordinal=expected, why="the fact is missing")
             return
-        if ledger.digest(fact, offer["upstream"], offer["offer"]) != fact["digest"]:
-            yield Wrong(offer_id=offer["id"], ordinal=expected, why="the digest is wrong")
+        if _digest(ledger, offer, fact) != fact[-1]:
+            yield Wrong(offer_id=offer.id, ordinal=expected, why="the digest is wrong")
     for why in _faults_of_row(ledger, offer, chain):
-        yield Wrong(offer_id=offer["id"], ordinal=None, why=why)
+        yield Wrong(offer_id=offer.id, why=why)
 
 
-def _faults_of_row(ledger: Ledger, offer: RowMapping, chain: list[dict[str, Any]]) -> Iterator[str]:
-    if offer["facts"] != len(chain):
-        yield f"{offer['facts']} facts were written, {len(chain)} are there"
+def _digest(ledger: Ledger, offer: _Offer, fact: _Row) -> bytes | None:
+    """Return the digest that *fact* should have; None if no fact was ever written like that."""
+    values = list(fact[:-1])
+    values[_PURCHASED] = _TRUTH.get(values[_PURCHASED], values[_PURCHASED])
+    values[_SUPERSEDED] = _TRUTH.get(values[_SUPERSEDED], values[_SUPERSEDED])
+    try:
+        return ledger.digest_of([offer.upstream, offer.offer, *values])
+    except TypeError:
+        return None  # bytes where a text was
+
+
+def _faults_of_row(ledger: Ledger, offer: _Offer, chain: list[_Row]) -> Iterator[str]:
+    if offer.facts != len(chain):
+        yield f"{offer.facts} facts were written, {len(chain)} are there"
     if not chain:
+        if offer.told[1:] != ("undecided", "none", 1, "", None):
+            yield "no fact tells of it"
         return
-    last = chain[-1]
-    if offer["digest"] != last["digest"]:
-        yield "its last digest is not its last fact's"
-    differing = [name for name in _STATE if offer[name] != last[name]]
-    if differing:
+    told = _told(chain[-1])
+    if offer.told != told:
+        pairs = zip(_TOLD, offer.told, told, strict=True)
+        differing = [name for name, ours, last in pairs if ours != last]
         yield f"not what its last fact says: {', '.join(differing)}"
-    told = {fact["order_hash"] for fact in chain} | {None}
-    if ledger.hash_of_order(offer["order_reference"]) not in told:
+    reference = offer.order_reference
+    if reference is not None and ledger.hash_of_order(reference) not in {
+        fact[_ORDER] for fact in chain
+    }:
         yield "no fact tells of its order reference"
+    if offer.purchased != 0 and not any(fact[_PURCHASED] for fact in chain):
+        yield "no fact tells of its purchase"
 
 
 def _orphans(connection: Connection) -> Iterator[Wrong]:
@@ -94,3 +185,133 @@ def _orphans(connection: Connection) -> Iterator[Wrong]:
     query = select(facts.c.offer_id, facts.c.ordinal).where(~known)
     for row in connection.execute(query.order_by(facts.c.id)):
         yield Wrong(offer_id=row.offer_id, ordinal=row.ordinal, why="its offer is missing")
+
+
+# -- blocks -----------------------------------------------------------------------------------
+
+
+def verify_blocks(
+    connection: Connection,
+    public_keys: dict[str, Any],
+    tally: Tally,
+    progress: Progress = lambda _blocks: None,
+) -> Iterator[Wrong]:
+    """Yield every block that is wrong, and every fact that was left out of one; fill *tally*.
+
+    *connection* must see one moment. A block that was changed by one who has the signing key is
+    known by the one after it, or by a seal that is kept elsewhere.
+    """
+    _take_any_text(connection)
+    latest = seals.latest(connection)
+    sealed_to = latest.last_fact if latest else 0
+    chains = {one: _Chain(connection, one, public_keys) for one in seals.partners(connection)}
+    for row, partner, digest in _digests(connection):
+        chain = chains.get(partner)
+        if chain:
+            yield from chain.move(row)
+        if chain and chain.holds(row):
+            chain.digests.append(digest)
+        elif row > sealed_to:
+            tally.newer += 1
+        else:
+            yield _left_out(connection, row)
+        if chain and chain.done:
+            progress(chain.done)
+            chain.done = 0
+    for chain in chains.values():
+        yield from chain.end()
+        progress(chain.done)
+    tally.blocks = sum(chain.seen for chain in chains.values())
+    tally.sealed = sum(chain.sealed for chain in chains.values())
+
+
+def verify_kept(connection: Connection, kept: Iterable[Block]) -> Iterator[Wrong]:
+    """Yield every block that is not what a seal *kept* elsewhere says, or is not there any more."""
+    for seal in kept:
+        found = seals.find(connection, seal.partner, seal.number)
+        if found != seal:
+            why = "it is not what the kept seal says" if found else "it is gone: the tail was cut"
+            yield Wrong(partner=seal.partner, block=seal.number, why=why)
+
+
+class _Chain:
+    """One partner's blocks in their order, while the facts pass by."""
+
+    def __init__(self, connection: Connection, partner: str, public_keys: dict[str, Any]) -> None:
+        self._connection = connection
+        self._partner = partner
+        self._public_keys = public_keys
+        self._page: list[Block] = []  # the next blocks, last first
+        self._before: Block | None = None
+        self.digests: list[bytes] = []
+        self.done = 0  # blocks judged since somebody asked
+        self.seen = 0
+        self.sealed = 0
+        self._block = self._next(0)
+
+    def holds(self, row: int) -> bool:
+        """True if the fact *row* lies in the block at hand."""
+        return self._block is not None and row >= self._block.first_fact
+
+    def move(self, row: int) -> Iterator[Wrong]:
+        """Judge the blocks that end before the fact *row*."""
+        while self._block and row > self._block.last_fact:
+            yield from self._finish(self._block)
+
+    def end(self) -> Iterator[Wrong]:
+        """Judge what blocks are left when there are no more facts."""
+        while self._block:
+            yield from self._finish(self._block)
+
+    def _finish(self, block: Block) -> Iterator[Wrong]:
+        expected = self._before.number + 1 if self._before else 1
+        if block.number != expected:
+            yield Wrong(partner=self._partner, block=expected, why="the block is missing")
+        faults = list(self._faults(block))
+        if faults:
+            yield Wrong(partner=self._partner, block=block.number, why="; ".join(faults))
+        self.seen, self.done = self.seen + 1, self.done + 1
+        self.sealed += len(self.digests)
+        self.digests = []
+        self._before, self._block = block, self._next(block.number)
+
+    def _faults(self, block: Block) -> Iterator[str]:
+        before = self._before
+        if block.previous != (before.hash if before else None):
+            yield "it does not follow from the block before"
+        if block.count != len(self.digests):
+            yield f"{block.count} facts were sealed, {len(self.digests)} are there"
+        elif not self._fits(block):
+            yield "its facts are not those that were sealed, or not in that order"
+        if block.total != block.count + (before.total if before else 0):
+            yield "its total is wrong"
+        if block.hash != seals.hash_of(block.payload):
+            yield "its hash is wrong"
+        if not block.is_signed(self._public_keys):
+            yield "no key of ours has signed it"
+
+    def _fits(self, block: Block) -> bool:
+        try:
+            return seals.digest_of(self.digests) == block.digest
+        except TypeError:
+            return False  # something else than bytes was written there
+
+    def _next(self, number: int) -> Block | None:
+        if not self._page:
+            self._page = seals.after(self._connection, self._partner, number, _PAGE)[::-1]
+        return self._page.pop() if self._page else None
+
+
+def _digests(connection: Connection) -> Iterator[_Row]:
+    last = 0
+    while rows := _rows(connection, _DIGESTS.where(facts.c.id > last).limit(_MANY)):
+        yield from rows
+        last = rows[-1][0]
+
+
+def _left_out(connection: Connection, row: int) -> Wrong:
+    found = connection.execute(
+        select(facts.c.offer_id, facts.c.ordinal).where(facts.c.id == row)
+    ).one()
+    why = "it lies in no block, though later facts are sealed"
+    return Wrong(offer_id=found.offer_id, ordinal=found.ordinal, why=why)

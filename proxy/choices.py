@@ -34,6 +34,7 @@ class Source(StrEnum):
     TIMER = "timer"  # a span of time ran out
     WORKER = "worker"
     OPERATOR = "operator"
+    RECONCILED = "reconciled"  # the shop's list of orders, where no answer had reached us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class Message:
     id: str  # canonical lower-case UUID
     seq: int  # Unix milliseconds by the writer's clock
     at: int  # when the customer answered, in ms by the writer's clock
-    writer: str  # `jti` of the token, or "server"
+    writer: str  # `jti` of the token, "server", or "orders"
     source: Source
     purchased: bool = False
     order: str | None = None

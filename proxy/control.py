@@ -13,8 +13,12 @@ from typing import Any
 
 import structlog
 
+from proxy.conflicts import Conflicts, Resolution
 from proxy.dead_letters import DeadLetters
+from proxy.erasure import Erasures
 from proxy.errors import StorageUnavailable
+from proxy.intake import Intake
+from proxy.reconcile import Told, report
 
 log = structlog.get_logger()
 
@@ -31,9 +35,19 @@ def socket_path(database: Path) -> Path:
 class Control:
     """Answers commands: one JSON line in, one JSON line out."""
 
-    def __init__(self, path: Path, dead_letters: DeadLetters) -> None:
+    def __init__(
+        self,
+        path: Path,
+        dead_letters: DeadLetters,
+        conflicts: Conflicts,
+        intake: Intake,
+        erasures: Erasures | None = None,
+    ) -> None:
         self._path = path
         self._dead_letters = dead_letters
+        self._conflicts = conflicts
+        self._intake = intake
+        self._erasures = erasures
         self._server: socketserver.ThreadingUnixStreamServer | None = None
 
     def start(self) -> None:
@@ -64,20 +78,34 @@ class Control:
             self._path.unlink(missing_ok=True)
 
     def answer(self, line: bytes) -> dict[str, Any]:
-        """Do what *line* asks for; return `done` or `error`."""
+        """Do what *line* asks for; return what came of it, or `error`."""
         try:
-            asked = json.loads(line)
-            if asked["command"] != "requeue":
-                return {"error": "there is no such command"}
-            return {
-                "done": [
-                    self._dead_letters.requeue(int(row), asked["note"]) for row in asked["rows"]
-                ]
-            }
+            return self._do(json.loads(line))
         except (ValueError, KeyError, TypeError):
             return {"error": "that is not a command"}
         except StorageUnavailable:
             return {"error": "the database can not be written"}
+
+    def _do(self, asked: dict[str, Any]) -> dict[str, Any]:
+        match asked["command"]:
+            case "requeue":
+                return {"done": self._requeue(asked)}
+            case "resolve":
+                return {"refused": self._resolve(asked)}
+            case "erase" if self._erasures:
+                came, emptied = self._erasures.erase([int(row) for row in asked["rows"]])
+                return {"came": came, "emptied": emptied}
+            case "reconcile":
+                return {"became": report(self._intake, [Told(*one) for one in asked["told"]])}
+            case _:
+                return {"error": "there is no such command"}
+
+    def _requeue(self, asked: dict[str, Any]) -> list[bool]:
+        return [self._dead_letters.requeue(int(row), asked["note"]) for row in asked["rows"]]
+
+    def _resolve(self, asked: dict[str, Any]) -> str | None:
+        resolution = Resolution(asked["as"])
+        return self._conflicts.resolve(int(asked["row"]), resolution, asked["note"])
 
 
 def ask(path: Path, command: dict[str, Any]) -> dict[str, Any] | None:

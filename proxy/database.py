@@ -112,8 +112,8 @@ class Database:
 
     def dispose(self) -> None:
         """Close every connection; none may cross a fork."""
-        self._write_engine.dispose()
         self._read_engine.dispose()
+        self._write_engine.dispose()  # the last one to leave empties SQLite's log into the file
 
     def stop(self) -> None:
         """Commit what is queued, then close; a database that hangs is not waited for."""

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, func, select, text
 
+from proxy import seals
 from proxy.database import Database
 from proxy.errors import StorageUnavailable
 from proxy.leases import IS_DUE
@@ -30,7 +31,7 @@ def holds_facts(database: Database) -> bool:
 
 
 def measure(database: Database) -> dict[str, float]:
-    """Return how many offers stand where, the age of the oldest due row, and what is paused.
+    """Return how many offers stand where, what waits or is paused, and the newest seals.
 
     Raises StorageUnavailable.
     """
@@ -45,4 +46,17 @@ def measure(database: Database) -> dict[str, float]:
             "oldest_due_seconds": max(0.0, (now - due_at) / 1000) if due_at else 0.0,
             "credentials_paused": float(connection.execute(paused).scalar_one()),
             "credentials_throttled": float(connection.execute(shut).scalar_one()),
+            **_measure_seals(connection, now),
         }
+
+
+def _measure_seals(connection: Connection, now: int) -> dict[str, float]:
+    """Whoever stores these figures keeps a trace of each seal that we can not alter."""
+    since = seals.oldest_unsealed(connection)
+    found = {"oldest_unsealed_seconds": max(0.0, (now - since) / 1000) if since else 0.0}
+    for partner in seals.partners(connection):
+        if block := seals.newest(connection, partner):
+            found[f"seal_number.{partner}"] = float(block.number)
+            found[f"seal_timestamp_seconds.{partner}"] = block.sealed_at / 1000
+            found[f"seal_hash.{partner}"] = float(int(block.hash.hex()[:12], 16))
+    return found

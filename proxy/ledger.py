@@ -16,7 +16,8 @@ from proxy.choices import Choice, Message, Source
 from proxy.register import Offer
 from proxy.schema import facts
 
-_CANONICAL = tuple(c.name for c in facts.columns if c.name not in ("id", "digest"))
+CANONICAL = tuple(c.name for c in facts.columns if c.name not in ("id", "digest"))
+_as_json = json.JSONEncoder(separators=(",", ":")).encode  # `dumps` would make one for each fact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +105,11 @@ class Ledger:
         The offer's name stands in its own row only; without it here that row could be given to
         another offer, and every fact would still look right.
         """
-        values = [upstream, offer, *(row[name] for name in _CANONICAL)]
-        canonical = json.dumps(values, separators=(",", ":"))
-        return hmac.digest(self._key, canonical.encode(), "sha256")
+        return self.digest_of([upstream, offer, *(row[name] for name in CANONICAL)])
+
+    def digest_of(self, values: list[Any]) -> bytes:
+        """Return the digest of upstream, offer and the columns of a fact in `CANONICAL` order."""
+        return hmac.digest(self._key, _as_json(values).encode(), "sha256")
 
     def hash_of_order(self, reference: str | None) -> str | None:
         """Return what a fact holds of an order reference."""

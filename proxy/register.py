@@ -7,7 +7,7 @@ and returns the row as it should be.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from proxy.choices import Choice, Message, Report
+from proxy.choices import Choice, Message, Report, Source
 
 MAX_AHEAD_MS = 5 * 60 * 1000  # a `seq` further ahead of our clock counts as the time of receipt
 ACCEPTANCE = "acceptance"  # accepted after a report may have left
@@ -120,6 +120,7 @@ def _choose(offer: Offer, message: Message, policy: Policy, now: int, sent: int)
         chosen_at=message.at,
         implicit=False,
         late=message.late,
+        reconciled=message.source is Source.RECONCILED,
     )
     accepted = choice is Choice.ACCEPTED
     offer = _accept(offer) if accepted else _decline(offer, before, policy, now)
@@ -130,15 +131,10 @@ def _wins(offer: Offer, message: Message, seq: int, last: int) -> bool:
     """The highest seq wins, acceptance wins a tie, and no other writer's acceptance is dropped."""
     if offer.choice is Choice.UNDECIDED or offer.implicit:
         return True
-    if seq != last:
-        newer = seq > last
-    else:
-        newer = message.choice is Choice.ACCEPTED and offer.choice is Choice.DECLINED
-    return newer or (
-        message.choice is Choice.ACCEPTED
-        and offer.choice is Choice.DECLINED
-        and message.writer != offer.writer
-    )
+    if message.source is Source.RECONCILED:
+        return False  # a list of orders says nothing over an answer
+    corrects = message.choice is Choice.ACCEPTED and offer.choice is Choice.DECLINED
+    return seq > last or (corrects and (seq == last or message.writer != offer.writer))
 
 
 def _decline(offer: Offer, before: Choice, policy: Policy, now: int) -> Offer:
@@ -211,9 +207,9 @@ def _purchase(offer: Offer, message: Message, policy: Policy, now: int) -> Offer
     if offer.purchased:
         return offer
     seq = effective_seq(message.seq, now)
-    return _BOUGHT.get(offer.report, _unchanged)(
-        replace(offer, purchased=True, purchased_seq=seq), policy, now
-    )
+    told = offer.reconciled or message.source is Source.RECONCILED
+    offer = replace(offer, purchased=True, purchased_seq=seq, reconciled=told)
+    return _BOUGHT.get(offer.report, _unchanged)(offer, policy, now)
 
 
 def forget(offer: Offer) -> Offer:

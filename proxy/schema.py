@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -125,6 +126,40 @@ facts = Table(
     Column("digest", LargeBinary, nullable=False),
     UniqueConstraint("partner", "message", name="facts_message"),
     UniqueConstraint("offer_id", "ordinal", name="facts_ordinal"),
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    # Ranges of facts, closed and signed. A fact up to the newest of all lies in one of its partner.
+    Column("partner", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),  # from 1, without a gap, per partner
+    Column("first_fact", BigInteger, nullable=False),  # ids
+    Column("last_fact", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),  # of its facts
+    Column("total", BigInteger, nullable=False),  # of its facts and those of all blocks before
+    Column("digest", LargeBinary, nullable=False),  # over its facts' digests, in order of id
+    Column("previous", LargeBinary),  # hash of the block before
+    Column("sealed_at", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),  # over all of the above
+    Column("kid", Text, nullable=False),
+    Column("signature", Text, nullable=False),
+    UniqueConstraint("last_fact", name="blocks_last_fact"),  # nothing is sealed twice
+)
+
+# What a purge has taken away: the facts of a block, while the block stays. Nothing writes it yet.
+removals = Table(
+    "removals",
+    metadata,
+    Column("partner", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),  # of the block, as sealed
+    Column("count", Integer, nullable=False),
+    Column("removed_at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("kid", Text, nullable=False),
+    Column("signature", Text, nullable=False),
+    ForeignKeyConstraint(["partner", "number"], ["blocks.partner", "blocks.number"]),
 )
 
 buckets = Table(

@@ -93,6 +93,13 @@ class AlertsSetting(Table):
     """Whom to tell."""
 
     webhook: fields.Webhook | None = Field(default=None, repr=False)  # its path may be a secret
+    webhook_secret: Secret | None = None  # signs what is posted there
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if self.webhook and self.webhook_secret is None:
+            raise table_fault("has a webhook and nothing to sign with; add webhook_secret_file")
+        return self
 
 
 class OidcSetting(Table):

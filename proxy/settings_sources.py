@@ -15,7 +15,7 @@ from proxy.secret import Secret
 from proxy.settings_tables import TEXTS
 
 PREFIX = "OPTOUT_"
-_SECRETS = ("secret", "api_key", "api_secret", "client_id", "client_secret")
+_SECRETS = ("secret", "api_key", "api_secret", "client_id", "client_secret", "webhook_secret")
 _FILLED = ("name", "folder")
 _TABLES = ("partners", "upstreams")  # their keys are names, which have a case of their own
 # Kubernetes puts such variables into every container that can see a service of our name:

@@ -21,6 +21,8 @@ wire
 claims                           errors origins strictjson
 engines                          errors
 database                         engines errors
+backup                           choices database durable errors ledger migrate register
+                                 reporting schema store
 deliveries                       schema
 exchange                         upstreams wire
 lock                             errors
@@ -34,7 +36,11 @@ judge                            choices exchange
 ledger                           choices register schema
 migrate                          database engines errors
 privacy                          durable errors register
-audit                            ledger schema
+sealer                           database errors seals
+seals                            receipts schema
+audit                            ledger schema seals
+funnel                           schema
+export                           durable funnel ledger schema
 reporting                        choices register
 settings_tables                  secret
 oauth                            exchange judge upstreams wire
@@ -54,19 +60,26 @@ outbox                           choices database leases ledger pace privacy reg
 reload                           errors settings
 sender                           choices credentials exchange judge oauth settings_upstreams
                                  upstreams wire
-control                          dead_letters errors
+alerts                           clocks database errors exchange schema settings upstreams
+conflicts                        choices database ledger register schema store
+control                          conflicts dead_letters erasure errors intake reconcile
 dead_letters                     choices database ledger register reporting store
-figures                          database errors leases schema
+erasure                          choices database ledger register schema store
+figures                          database errors leases schema seals
 notices                          engines
 windows                          choices leases
+reconcile                        choices errors intake schema
+orders                           choices errors reconcile register settings_tables upstreams
+                                 web.cards
 tokens                           choices claims errors keys settings
 inspection                       claims tokens
 worker                           choices errors leases outbox pace wakeup windows
 routes                           choices credentials errors leases reload sender settings
                                  settings_upstreams worker
-app                              clocks control database dead_letters errors figures intake ledger
-                                 lock migrate notices outbox privacy receipts register reload routes
-                                 sender settings settings_upstreams wakeup worker
+app                              alerts clocks conflicts control database dead_letters erasure
+                                 errors figures intake ledger lock migrate notices outbox privacy
+                                 receipts register reload routes sealer seals sender settings
+                                 settings_upstreams wakeup worker
 serve                            app clocks errors logs reload settings tokens web.private
                                  web.public
 __main__                         cli
@@ -104,19 +117,33 @@ web.sessions                     claims errors settings settings_upstreams token
                                  web.bodies web.callers web.calls web.details web.fields web.parts
 web.terms                        errors reload settings tokens
 
-cli                              cli.audit cli.check cli.deliveries cli.demo cli.init cli.keys
-                                 cli.migrate cli.sandbox cli.serve cli.snippet cli.token cli.work
-                                 errors
-cli.audit                        audit cli.options clocks database errors ledger receipts settings
+cli                              cli.audit cli.backup cli.check cli.conflicts cli.deliveries
+                                 cli.demo cli.erase cli.export cli.init cli.keys cli.migrate
+                                 cli.receipt cli.reconcile cli.report cli.sandbox cli.serve
+                                 cli.snippet cli.token cli.work errors
+cli.audit                        audit cli.files cli.options clocks database errors ledger receipts
+                                 seals settings
+cli.backup                       backup cli.options clocks database errors ledger lock receipts
+                                 settings
 cli.check                        app cli.options clocks database errors reload
+cli.conflicts                    app cli.options clocks conflicts control database errors reload
 cli.deliveries                   app cli.options clocks control database deliveries reload
 cli.demo                         demo.run
+cli.erase                        cli.options clocks control database erasure errors ledger lock
+                                 migrate receipts settings
+cli.export                       cli.options cli.report clocks errors export funnel ledger receipts
+                                 settings
 cli.files                        cli.options durable
 cli.init                         cli.files cli.keys cli.options secret settings_fields
                                  settings_tables tokens
 cli.keys                         claims cli.files cli.options settings tokens
 cli.migrate                      cli.options clocks database lock migrate
 cli.options                      errors reload settings settings_sources
+cli.receipt                      cli.export receipts
+cli.reconcile                    app choices cli.options cli.report clocks control database errors
+                                 export ledger orders receipts reconcile reload settings
+                                 settings_tables
+cli.report                       assets cli.options clocks database errors export funnel settings
 cli.sandbox                      errors sandbox.options sandbox.serve
 cli.serve                        cli.options errors logs serve settings
 cli.snippet                      assets cli.options
@@ -167,18 +194,21 @@ migrations
 migrations.env                   schema
 migrations.versions
 migrations.versions.v0001_first
+migrations.versions.v0002_seals
 """)
 
 # A library has few homes, so that it can be judged, and replaced, in one place.
 HOMES = table("""
 alembic            migrate migrations
 click              cli demo
-cryptography       ledger privacy receipts
+cryptography       export ledger privacy receipts
 flask              demo sandbox serve web
 flask_cors         web.cors
 gunicorn           logs serve
 itsdangerous       tokens
+jinja2             cli.report
 limits             web.limits
+markupsafe         cli.report
 os.environ         cli demo.children
 os.getenv
 prometheus_client  serve web
@@ -188,9 +218,10 @@ pydantic           secret settings settings_fields settings_refusals settings_so
 pydantic_core      secret settings_refusals settings_tables
 pydantic_settings  settings settings_sources
 requests           demo exchange wire
-sqlalchemy         audit database dead_letters deliveries engines figures intake leases ledger
-                   migrate migrations notices outbox pace schema store uses
-sqlite3            cli.check engines
+sqlalchemy         alerts audit backup conflicts database dead_letters deliveries engines erasure
+                   export figures funnel intake leases ledger migrate migrations notices outbox
+                   pace reconcile schema sealer seals store uses
+sqlite3            backup cli.backup cli.check engines erasure reconcile
 urllib3            exchange wire
 waitress           demo sandbox serve
 werkzeug           demo sandbox web

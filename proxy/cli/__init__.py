@@ -9,12 +9,21 @@ from proxy.errors import ConfigurationError
 
 _COMMANDS = {
     "audit": "proxy.cli.audit",
+    "backup": "proxy.cli.backup",
     "check": "proxy.cli.check",
+    "conflicts": "proxy.cli.conflicts",
     "deliveries": "proxy.cli.deliveries",
     "demo": "proxy.cli.demo",
+    "erase": "proxy.cli.erase",
+    "export": "proxy.cli.export",
+    "export verify": "proxy.cli.export",
     "init": "proxy.cli.init",
     "keys": "proxy.cli.keys",
     "migrate": "proxy.cli.migrate",
+    "receipt": "proxy.cli.receipt",
+    "reconcile": "proxy.cli.reconcile",
+    "report": "proxy.cli.report",
+    "restore": "proxy.cli.backup:restore",
     "sandbox": "proxy.cli.sandbox",
     "serve": "proxy.cli.serve",
     "snippet": "proxy.cli.snippet",
@@ -34,8 +43,17 @@ class _Commands(click.Group):
         """Return the command *name*, if there is one."""
         if name not in _COMMANDS:
             return None
-        command: click.Command = import_module(_COMMANDS[name]).command
+        module, _, word = _COMMANDS[name].partition(":")
+        word = word or name.partition(" ")[2] or "command"
+        command: click.Command = getattr(import_module(module), word)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command by its first word, or by two: `export verify` is beside `export`."""
+        two = " ".join(args[:2])
+        return super().resolve_command(ctx, [two, *args[2:]] if two in _COMMANDS else args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; what it can not work with is one sentence and exit status 2."""

@@ -34,7 +34,10 @@ class Figures(Collector):
         self._measure = measure
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the figures: `deliveries.held` is `proxy_deliveries{report="held"}`."""
+        """Yield the figures: `deliveries.held` is `proxy_deliveries{report="held"}`.
+
+        What follows the dot of a figure about seals is a partner.
+        """
         readable = GaugeMetricFamily("proxy_register_readable", "Whether the register can be read.")
         try:
             figures = self._measure()
@@ -48,13 +51,14 @@ class Figures(Collector):
 def _families(figures: Mapping[str, float]) -> Iterator[GaugeMetricFamily]:
     families: dict[str, GaugeMetricFamily] = {}
     for name, value in figures.items():
-        subject, _, report = name.partition(".")
-        labels = ["report"] if report else []
+        subject, _, label = name.partition(".")
+        kind = "partner" if subject.startswith("seal_") else "report"
+        labels = [kind] if label else []
         text = f"The register's {subject.replace('_', ' ')}."
         family = families.setdefault(
             subject, GaugeMetricFamily(f"proxy_{subject}", text, labels=labels)
         )
-        family.add_metric([report] if report else [], value)
+        family.add_metric([label] if label else [], value)
     yield from families.values()
 
 

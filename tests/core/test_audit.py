@@ -92,6 +92,7 @@ TAMPERING: dict[str, str] = {
     "the row's upstream": "UPDATE offers SET upstream = 'other' WHERE offer = 'second'",
     "the row's count": "UPDATE offers SET facts = facts + 1 WHERE offer = 'second'",
     "the row's digest": "UPDATE offers SET digest = NULL WHERE offer = 'second'",
+    "the row's partner": "UPDATE offers SET partner = 'OTHER' WHERE offer = 'second'",
 }
 
 
@@ -112,6 +113,28 @@ def test_a_fact_moved_to_another_offer_is_named(told: Register) -> None:
     )
 
     assert {wrong.offer_id for wrong in found(told)} == {first, third}
+
+
+def test_a_purchase_that_no_fact_tells_of_is_named(told: Register) -> None:
+    """It would release a decline that is held for the purchase."""
+    tamper(told, "UPDATE offers SET purchased = true WHERE offer = 'first'")
+
+    assert [wrong.why for wrong in found(told)] == ["no fact tells of its purchase"]
+
+
+def test_an_offer_without_facts_is_named(told: Register) -> None:
+    """Only one that nobody has said anything of needs none, and no such row is kept."""
+    names = "partner, upstream, choice, seq, implicit, late, reconciled, purchased, conflicts,"
+    names += " metadata, report, epoch, attempts, claims, created_at, updated_at"
+    tamper(
+        told,
+        f"INSERT INTO offers (offer, facts, {names})"
+        f" SELECT 'invented', 0, {names} FROM offers WHERE offer = 'first'",
+    )
+
+    assert found(told) == [
+        audit.Wrong(offer_id=told.find("invented").id, why="no fact tells of it")
+    ]
 
 
 def test_facts_without_their_offer_are_named(told: Register) -> None:

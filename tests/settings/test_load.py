@@ -31,6 +31,7 @@ partner = "100/second"
 
 [alerts]
 webhook = "https://hooks.example/services/T0/B0?x=1"
+webhook_secret_file = "secrets/webhook"
 
 [admin.oidc]
 issuer = "https://login.example/realm"
@@ -97,6 +98,7 @@ def test_every_setting_of_the_deployment(home: Home) -> None:
     assert (settings.lease, settings.threads, settings.senders) == (timedelta(seconds=45), 4, 2)
     assert (settings.limits.prefix, settings.log_level) == ("off", "debug")
     assert settings.alerts.webhook == "https://hooks.example/services/T0/B0?x=1"
+    assert settings.alerts.webhook_secret == Secret(path=home.folder / "secrets/webhook")
     assert settings.admin.oidc is not None
     assert settings.admin.oidc.client_secret == Secret(path=home.folder / "secrets/secret")
 
@@ -254,7 +256,9 @@ def test_nothing_secret_is_shown(home: Home) -> None:
     text = BASE.replace('secret_file = "secrets/acme-2026a"', 'secret = "ots_live_hush"')
     head = 'database = "postgresql+psycopg://proxy:hush@db/o"\nredis_url = "redis://:hush@redis"\n'
 
-    settings = home.load(f'{head}{text}\n[alerts]\nwebhook = "https://hooks.example/hush"\n')
+    alerts = '[alerts]\nwebhook = "https://hooks.example/hush"\nwebhook_secret = "hush"\n'
+
+    settings = home.load(f"{head}{text}\n{alerts}")
 
     assert "hush" not in repr(settings)
     assert "hush" not in repr(settings.partners["ACME"].model_dump())

@@ -85,6 +85,9 @@ TOP_LINES = {
         "`webhook` in [alerts] must be an https address, without user name or fragment"
     ),
     'alerts = { webhook = "https://[x" }': "`webhook` in [alerts] is not an address",
+    'alerts = { webhook = "https://hooks.example" }': (
+        "[alerts] has a webhook and nothing to sign with; add webhook_secret_file"
+    ),
 }
 
 

@@ -1,0 +1,129 @@
+"""Erasure: the personal data of one offer goes, its choice, its report and its evidence stay.
+
+A fact holds of order and metadata only a keyed hash, so that nothing on record must be altered.
+"""
+
+import json
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import replace
+from enum import StrEnum
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from proxy import store
+from proxy.choices import Report, Source
+from proxy.database import Database
+from proxy.ledger import Fact, Ledger
+from proxy.register import Offer
+from proxy.schema import offers
+
+_HIGHEST_ID = 2**63 - 1
+_TRIES = 20  # to empty the log; a reader may be in the way
+_WAIT_S = 0.1  # of each: while it waits nobody else can write
+_PAUSE_S = 0.2
+
+
+class Erased(StrEnum):
+    """What became of one offer."""
+
+    ERASED = "erased"
+    NOTHING = "nothing"  # there was nothing personal
+    SENDING = "sending"  # a request is under way: try again
+    UNKNOWN = "unknown"  # there is no such offer
+
+
+class Found(NamedTuple):
+    """An offer whose personal data may be erased."""
+
+    id: int
+    upstream: str
+    offer: str
+
+
+class Erasures:
+    """What a person erases; safe to use from many threads."""
+
+    def __init__(self, database: Database, ledger: Ledger) -> None:
+        self._database = database
+        self._ledger = ledger
+
+    def erase(self, rows: list[int]) -> tuple[list[Erased], bool]:
+        """Erase the personal data of *rows*; False where SQLite's log could not be emptied of it.
+
+        Raises ValueError for a row that can not be one, and StorageUnavailable.
+        """
+        if not all(0 < row <= _HIGHEST_ID for row in rows):
+            raise ValueError("an id is a positive number")
+        came: list[Erased] = self._database.write(self._erase_each, rows, timeout=60.0)
+        return came, not self._database.is_sqlite or _empty_log(self._database.url.database or "")
+
+    def _erase_each(self, connection: Connection, asked: list[list[int]]) -> list[list[Erased]]:
+        now = self._database.now(connection)
+        rows = store.lock_ids(connection, [row for each in asked for row in each])
+        return [[self._erase(connection, rows, row, now) for row in each] for each in asked]
+
+    def _erase(self, connection: Connection, rows: dict[int, Offer], row: int, now: int) -> Erased:
+        offer = rows.get(row)
+        if offer is None:
+            return Erased.UNKNOWN
+        if offer.report is Report.SENDING:
+            return Erased.SENDING
+        erased = erase(offer)
+        if erased == offer:
+            return Erased.NOTHING
+        fact = Fact(kind="offer.erased", at=now, source=Source.OPERATOR)
+        (rows[row],) = store.save(connection, self._ledger, [(erased, fact)], now)
+        return Erased.ERASED
+
+
+def erase(offer: Offer) -> Offer:
+    """Return *offer* without personal data; what is still to be sent is made anew without it."""
+    return replace(
+        offer,
+        metadata=_product_of(offer.metadata),
+        order_reference=None,
+        customer=None,
+        customer_key=None,
+        body=None,
+    )
+
+
+def _product_of(metadata: str) -> str:
+    kept = {name: value for name, value in json.loads(metadata).items() if name == "product"}
+    return json.dumps(kept)
+
+
+def matching(
+    connection: Connection,
+    partner: str,
+    *,
+    offer: str | None = None,
+    upstream: str | None = None,
+    order: str | None = None,
+) -> list[Found]:
+    """Return what *partner* has under an offer's id, or under an order reference."""
+    query = select(offers.c.id, offers.c.upstream, offers.c.offer).where(
+        offers.c.partner == partner
+    )
+    wanted = {offers.c.offer: offer, offers.c.upstream: upstream, offers.c.order_reference: order}
+    for column, value in wanted.items():
+        if value is not None:
+            query = query.where(column == value)
+    return [Found(*row) for row in connection.execute(query.order_by(offers.c.id))]
+
+
+def _empty_log(file: str) -> bool:
+    """Move what SQLite's log holds into the database, and cut the log to nothing.
+
+    Old pages in it hold what was erased. The writer can not do this: it is in a transaction.
+    """
+    with closing(sqlite3.connect(file, timeout=_WAIT_S, isolation_level=None)) as connection:
+        for _ in range(_TRIES):
+            (is_busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not is_busy:
+                return True
+            time.sleep(_PAUSE_S)
+    return False
