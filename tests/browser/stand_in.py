@@ -51,7 +51,9 @@ class _Threads(ThreadingHTTPServer):
 class Server:
     """A server in a thread, on a free port that it keeps when it is stopped and started again."""
 
-    def __init__(self, handle: Callable[[BaseHTTPRequestHandler], None]) -> None:
+    def __init__(
+        self, handle: Callable[[BaseHTTPRequestHandler], None], host: str = "127.0.0.1"
+    ) -> None:
         class Handler(BaseHTTPRequestHandler):
             def handle_one_request(self) -> None:
                 self.raw_requestline = self.rfile.readline(65537)
@@ -62,17 +64,18 @@ class Server:
                 handle(self)
 
         self._handler = Handler
+        self._host = host
         self._port = 0
         self.start()
 
     @property
     def origin(self) -> str:
         """The address, without a slash at its end."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     def start(self) -> None:
         """Accept connections."""
-        self._server = _Threads(("127.0.0.1", self._port), self._handler)
+        self._server = _Threads((self._host, self._port), self._handler)
         self._port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
@@ -147,14 +150,19 @@ class Proxy:
 
 
 class Shop:
-    """Serves pages from memory, on an origin of its own."""
+    """Serves pages from memory, on an origin that no other shop of the run has had.
+
+    Ports come again, and with them what a browser has stored: it is the host that is new.
+    """
+
+    _hosts = (f"127.{a}.{b}.{c}" for a in range(1, 255) for b in range(255) for c in range(1, 255))
 
     def __init__(self, *, trapped: bool = False) -> None:
         self.trapped = trapped
         self.asked: list[str] = []  # the paths, in order
         self.caught: list[str] = []  # what the snippet read on trapped pages and does not need
         self.pages: dict[str, tuple[str, dict[str, str]]] = {}
-        self._server = Server(self._handle)
+        self._server = Server(self._handle, next(self._hosts))
         self.origin = self._server.origin
         self.close = self._server.stop
 

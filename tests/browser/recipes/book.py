@@ -37,8 +37,8 @@ class Book:
 
     @property
     def other_origin(self) -> str:
-        """The other shop's: another site, not only another port."""
-        return self.other.origin.replace("127.0.0.1", "localhost")
+        """The other shop's: another host, and so another site."""
+        return self.other.origin
 
     def fill(self, text: str) -> str:
         """Put this stage's addresses and values in the place of the document's."""
