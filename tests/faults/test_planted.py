@@ -69,7 +69,7 @@ DEDUPLICATES_ON_TOKEN: Sequence[Edit] = (
     ),
     (
         "intake.py",
-        "wanted = {(message.partner, message.id) for message in messages}",
+        "wanted = standing | {(message.partner, message.id) for message in messages}",
         "wanted = {(message.partner, message.writer) for message in messages}",
     ),
     (
