@@ -99,7 +99,8 @@ class Model:
     def _declined(self, before: str) -> None:
         if self.report == "none":
             bought_insured = before == "accepted" and self.purchased
-            if bought_insured and self.seq > self.purchased_seq:
+            waits = "purchase" in self.conflicts  # for a person, however often it is said again
+            if waits or (bought_insured and self.seq > self.purchased_seq):
                 self.conflicts.add("purchase")
             else:
                 self.report = self.waiting()
