@@ -18,6 +18,7 @@ from proxy.choices import Report, Source
 from proxy.database import Database
 from proxy.ledger import Fact, Ledger
 from proxy.register import Offer
+from proxy.reporting import AMBIGUOUS_AFTER_MS
 from proxy.schema import offers
 
 _HIGHEST_ID = 2**63 - 1
@@ -32,6 +33,7 @@ class Erased(StrEnum):
     ERASED = "erased"
     NOTHING = "nothing"  # there was nothing personal
     SENDING = "sending"  # a request is under way: try again
+    UNANSWERED = "unanswered"  # it may be sent again, with its key and so with its body
     UNKNOWN = "unknown"  # there is no such offer
 
 
@@ -71,6 +73,8 @@ class Erasures:
             return Erased.UNKNOWN
         if offer.report is Report.SENDING:
             return Erased.SENDING
+        if _is_unanswered(offer, now):
+            return Erased.UNANSWERED
         erased = erase(offer)
         if erased == offer:
             return Erased.NOTHING
@@ -89,6 +93,13 @@ def erase(offer: Offer) -> Offer:
         customer_key=None,
         body=None,
     )
+
+
+def _is_unanswered(offer: Offer, now: int) -> bool:
+    """True while a request that may have arrived can be repeated: one key never has two bodies."""
+    if offer.unknown_at is None or offer.report not in (Report.DUE, Report.DEAD):
+        return False
+    return now - offer.unknown_at < AMBIGUOUS_AFTER_MS
 
 
 def _product_of(metadata: str) -> str:

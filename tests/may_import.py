@@ -64,7 +64,7 @@ alerts                           clocks database errors exchange schema settings
 conflicts                        choices database ledger register schema store
 control                          conflicts dead_letters erasure errors intake reconcile
 dead_letters                     choices database ledger register reporting store
-erasure                          choices database ledger register schema store
+erasure                          choices database ledger register reporting schema store
 figures                          database errors leases schema seals
 notices                          engines
 windows                          choices leases

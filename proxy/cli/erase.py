@@ -22,6 +22,8 @@ _SAYS = {
     Erased.ERASED: "erased.",
     Erased.NOTHING: "there was nothing to erase.",
     Erased.SENDING: "a request is under way with it; try again in a minute.",
+    Erased.UNANSWERED: "a request with it had no answer and may be repeated, as it was; try again"
+    " when it is delivered, or 47 h after that request.",
     Erased.UNKNOWN: "it is not there any more.",
 }
 
@@ -65,7 +67,9 @@ def command(  # one for each option
         click.echo(f"{one.id}: {_SAYS[became]}")
     if not is_emptied:
         click.echo("Somebody reads the database, so its log still holds it; try again.", err=True)
-    ctx.exit(0 if is_emptied and not {Erased.SENDING, Erased.UNKNOWN} & {*came} else 1)
+    ctx.exit(
+        0 if is_emptied and not {Erased.SENDING, Erased.UNANSWERED, Erased.UNKNOWN} & {*came} else 1
+    )
 
 
 @contextmanager

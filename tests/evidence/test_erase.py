@@ -47,12 +47,6 @@ def died(register: Register) -> None:
     register.attempt(REFUSED)
 
 
-def went_silent(register: Register) -> None:
-    """Perhaps delivered."""
-    decline(register)
-    register.attempt(TIMED_OUT)
-
-
 def delivered(register: Register) -> None:
     """Only the order is left of the customer."""
     decline(register)
@@ -64,7 +58,7 @@ def only_known(register: Register) -> None:
     register.intake.know(partner="ACME", upstream="now", offer="offer-1", metadata=METADATA)
 
 
-MAKES = [waits, died, went_silent, delivered, only_known]
+MAKES = [waits, died, delivered, only_known]
 
 
 @pytest.mark.parametrize("make", MAKES)
@@ -117,6 +111,22 @@ def test_what_is_under_way_is_not_erased(register: Register, erasures: Erasures)
     assert register.find() == before
 
     register.outbox.finish(delivery, register.bucket, DELIVERED)
+    assert erasures.erase([before.id])[0] == [Erased.ERASED]
+
+
+def test_what_may_be_repeated_keeps_its_body(register: Register, erasures: Erasures) -> None:
+    """The insurer may know the key already, with that body; after 47 h nobody repeats it."""
+    decline(register)
+    first = register.attempt(TIMED_OUT)
+    before = register.find()
+
+    assert erasures.erase([before.id])[0] == [Erased.UNANSWERED]
+    assert register.find() == before
+    register.clock.pass_ms(3_600_000)
+    again = register.attempt(TIMED_OUT)
+    assert (again.body, again.epoch) == (first.body, first.epoch)
+
+    register.clock.pass_ms(47 * 3_600_000)
     assert erasures.erase([before.id])[0] == [Erased.ERASED]
 
 
