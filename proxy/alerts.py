@@ -11,14 +11,13 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 import structlog
 from sqlalchemy import ColumnElement, Connection, func, literal, literal_column, null, select
 
-from proxy.clocks import wall
+from proxy.clocks import time_of, wall
 from proxy.database import Database
 from proxy.errors import ConfigurationError, StorageUnavailable
 from proxy.exchange import Answer, Line, NoAnswer, Request
@@ -209,7 +208,7 @@ def standing(connection: Connection, now: int) -> Iterator[Standing]:
 
 
 def _say(event: str, one: Standing) -> None:
-    since = _time(one.since)
+    since = time_of(one.since)
     log.warning(event, alert=one.alert, partner=one.partner, count=one.count, since=since)
 
 
@@ -228,8 +227,8 @@ def _body(watched: _Watched, message: str, now: int) -> bytes:
         "state": watched.state,
         "partner": one.partner,
         "count": one.count,
-        "since": _time(one.since),
-        "at": _time(now),
+        "since": time_of(one.since),
+        "at": time_of(now),
         "id": message,
     }
     return json.dumps(told).encode()
@@ -244,7 +243,3 @@ def _ask(address: str, headers: dict[str, str], body: bytes) -> Answer:
         return line.ask(Request(method="POST", url=url, body=body, headers=headers, until=until))
     finally:
         line.close()
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,7 +1,10 @@
-"""Clocks: what time it is for the web, and what time it is for what is due."""
+"""Clocks: what time it is for the web and for what is due, and how a time is written."""
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+
+_LAST_MS = 253_402_300_799_999  # of the year 9999, the last that RFC 3339 can write
 
 
 def wall() -> int:
@@ -29,3 +32,13 @@ class Steady:
         """Return the time; never less than before."""
         self._ahead = max(self._ahead, self._clock() - self._monotonic())
         return int((self._monotonic() + self._ahead) * 1000)
+
+
+def time_of(value: int | None) -> str | None:
+    """Return Unix milliseconds as RFC 3339 in UTC; as they are where a clock is far beyond it."""
+    if value is None:
+        return None
+    if value > _LAST_MS:
+        return str(value)
+    moment = datetime.fromtimestamp(value / 1000, UTC).replace(tzinfo=None)
+    return f"{moment.isoformat(timespec='milliseconds')}Z"

@@ -23,7 +23,7 @@ MEANINGS = {
     PURCHASE: "declined after it was accepted and bought",
     UPSTREAM: "the insurer answered 409 to a report that it can not have had from us",
 }
-TODO = {
+ADVICE = {
     ACCEPTANCE: (
         "Ask the insurer whether a decline stands for this offer. Have it taken back, or find"
         " none: --as withdrawn. If it is to stand: --as reported."
@@ -199,7 +199,7 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
         "conflicts": kinds,
         "what": [MEANINGS[kind] for kind in kinds],
         "sent": _sent(row),
-        "todo": [TODO[kind] for kind in kinds],
+        "advice": [ADVICE[kind] for kind in kinds],
     }
 
 

@@ -12,7 +12,6 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy import Connection, RowMapping, select
 
+from proxy.clocks import time_of
 from proxy.durable import sync_folder
 from proxy.funnel import Wanted
 from proxy.ledger import Ledger
@@ -55,7 +55,6 @@ _TYPE = "optout-export+json"
 _PAGE = 2_000  # rows read at once
 _CHUNK = 1 << 20
 _MOST_SIGNATURE = 1 << 20
-_LAST_MS = 253_402_300_799_999  # of the year 9999, the last that RFC 3339 can write
 _ASKED = select(
     *(offers.c[name] for name in ("id", *COLUMNS) if name not in ("order_hash", "conflict")),
     offers.c.order_reference,
@@ -191,16 +190,6 @@ def verify(file: Path, keys: Keys) -> dict[str, Any]:
     if read.lines != lines:
         raise Unverified(f"{file.name} has {read.lines:,} lines, the statement says {lines:,}.")
     return statement
-
-
-def time_of(value: int | None) -> str | None:
-    """Return Unix milliseconds as RFC 3339 in UTC; as they are where a clock is far beyond it."""
-    if value is None:
-        return None
-    if value > _LAST_MS:
-        return str(value)
-    moment = datetime.fromtimestamp(value / 1000, UTC).replace(tzinfo=None)
-    return f"{moment.isoformat(timespec='milliseconds')}Z"
 
 
 def _row(row: RowMapping, ledger: Ledger, *, orders: bool) -> dict[str, Any]:

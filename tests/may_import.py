@@ -40,7 +40,7 @@ sealer                           database errors seals
 seals                            receipts schema
 audit                            ledger schema seals
 funnel                           schema
-export                           durable funnel ledger schema
+export                           clocks durable funnel ledger schema
 reporting                        choices register
 settings_tables                  secret
 oauth                            exchange judge upstreams wire
@@ -126,8 +126,8 @@ cli.audit                        audit cli.files cli.options clocks database err
 cli.backup                       backup cli.options clocks database errors ledger lock receipts
                                  settings
 cli.check                        app cli.options clocks database errors reload
-cli.conflicts                    app cli.options clocks conflicts control database errors reload
-cli.deliveries                   app cli.options clocks control database deliveries reload
+cli.conflicts                    cli.options cli.writing clocks conflicts database errors reload
+cli.deliveries                   cli.options cli.writing clocks database deliveries reload
 cli.demo                         demo.run
 cli.erase                        cli.options clocks control database erasure errors ledger lock
                                  migrate receipts settings
@@ -140,15 +140,16 @@ cli.keys                         claims cli.files cli.options settings tokens
 cli.migrate                      cli.options clocks database lock migrate
 cli.options                      errors reload settings settings_sources
 cli.receipt                      cli.export receipts
-cli.reconcile                    app choices cli.options cli.report clocks control database errors
-                                 export ledger orders receipts reconcile reload settings
-                                 settings_tables
+cli.reconcile                    app choices cli.options cli.report cli.writing clocks control
+                                 database errors export ledger orders receipts reconcile reload
+                                 settings settings_tables
 cli.report                       assets cli.options clocks database errors export funnel settings
 cli.sandbox                      errors sandbox.options sandbox.serve
 cli.serve                        cli.options errors logs serve settings
 cli.snippet                      assets cli.options
 cli.token                        cli.options errors inspection settings settings_fields tokens
 cli.work                         app cli.options logs
+cli.writing                      app clocks control database reload
 
 sandbox
 sandbox.answers                  sandbox.packages sandbox.routes sandbox.wire

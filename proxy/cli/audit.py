@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import click
 from proxy import audit, seals
 from proxy.cli.files import write_secret
 from proxy.cli.options import Refusal, config_option, configuration_of, in_plain_words
-from proxy.clocks import wall
+from proxy.clocks import time_of, wall
 from proxy.database import Database
 from proxy.errors import ConfigurationError, StorageUnavailable
 from proxy.ledger import Ledger
@@ -178,15 +177,12 @@ def _sentence(wrong: audit.Wrong) -> str:
 def _summary(tally: audit.Tally, since: int | None, kept: list[seals.Block]) -> Iterable[str]:
     yield f"{tally.sealed} facts are sealed, in {tally.blocks} blocks."
     if since is not None:
-        yield f"{tally.newer} are newer than the last seal, the oldest of them from {_time(since)}."
+        newer = f"{tally.newer} are newer than the last seal"
+        yield f"{newer}, the oldest of them from {time_of(since)}."
     if not kept:
         yield "Without --seal it can not be excluded that the end of the record was cut off."
     for block in kept:
         yield (
             f"The kept seal vouches for {block.total} facts of {block.partner}, "
-            f"until {_time(block.sealed_at)}."
+            f"until {time_of(block.sealed_at)}."
         )
-
-
-def _time(at: int) -> str:
-    return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

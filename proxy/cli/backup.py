@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import click
 from proxy.backup import Contents, Progress, Restored, UnfitError, back_up, require_embedded
 from proxy.backup import restore as put_back
 from proxy.cli.options import config_option, configuration_of, in_plain_words
-from proxy.clocks import wall
+from proxy.clocks import time_of, wall
 from proxy.database import Database
 from proxy.errors import ConfigurationError, StorageUnavailable
 from proxy.ledger import Ledger
@@ -121,16 +120,10 @@ def _say(restored: Restored, *, as_json: bool) -> None:
 
 
 def _told(contents: Contents) -> dict[str, Any]:
-    return asdict(contents) | {"newest": _time(contents.newest)}
+    return asdict(contents) | {"newest": time_of(contents.newest)}
 
 
 def _sentence(contents: Contents) -> str:
-    newest = _time(contents.newest) or "never"
+    newest = time_of(contents.newest) or "never"
     counts = f"{contents.offers} offers, {contents.facts} facts"
     return f"{counts}, the newest of {newest}; schema {contents.schema}."
-
-
-def _time(value: int | None) -> str | None:
-    if value is None:
-        return None
-    return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="milliseconds")

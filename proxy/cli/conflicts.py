@@ -1,17 +1,15 @@
 """`optout-proxy conflicts`: what waits for a person, and how a person resolves it."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from proxy.app import Service
 from proxy.cli.options import Refusal, config_option, configuration_of, in_plain_words
-from proxy.clocks import wall
+from proxy.cli.writing import ask_serve, service_of
+from proxy.clocks import time_of, wall
 from proxy.conflicts import LONGEST_NOTE, Resolution, count, is_note, listed
-from proxy.control import ask, socket_path
 from proxy.database import Database
 from proxy.errors import StorageUnavailable
 from proxy.reload import Configuration
@@ -81,21 +79,14 @@ def _resolve(
     configuration: Configuration, row: int, resolution: Resolution, note: str
 ) -> str | None:
     """Ask the running `serve`; without one take the lock and do it here."""
-    database = _database(configuration)
-    if database.is_sqlite:
-        asked = {"command": "resolve", "row": row, "as": str(resolution), "note": note}
-        answer = ask(socket_path(Path(database.url.database or "")), asked)
-        if answer is not None:
-            if "error" in answer:
-                raise click.ClickException(answer["error"])
-            refused: str | None = answer["refused"]
-            return refused
-    service = Service(configuration, with_worker=False)
-    service.start()
-    try:
+    answer = ask_serve(
+        configuration, command="resolve", row=row, note=note, **{"as": str(resolution)}
+    )
+    if answer is not None:
+        refused: str | None = answer["refused"]
+        return refused
+    with service_of(configuration) as service:
         return service.conflicts.resolve(row, resolution, note)
-    finally:
-        service.stop()
 
 
 def _database(configuration: Configuration) -> Database:
@@ -103,13 +94,7 @@ def _database(configuration: Configuration) -> Database:
 
 
 def _readable(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: _time(value) if name in _TIMES else value for name, value in row.items()}
-
-
-def _time(value: int | None) -> str | None:
-    if value is None:
-        return None
-    return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="milliseconds")
+    return {name: time_of(value) if name in _TIMES else value for name, value in row.items()}
 
 
 def _text(row: dict[str, Any]) -> str:
@@ -122,7 +107,7 @@ def _text(row: dict[str, Any]) -> str:
         f"  {'sent':<9} {row['sent']}",
         f"  {'answer':<9} {_answer(row)}",
         f"  {'order':<9} {row['order'] or ('bought' if row['purchased'] else '-')}",
-        *(f"  {'do':<9} {todo}" for todo in row["todo"]),
+        *(f"  {'do':<9} {advice}" for advice in row["advice"]),
     ]
     return "\n".join([*lines, ""])
 

@@ -1,16 +1,14 @@
 """`optout-proxy deliveries`: the outbox, to look at and to requeue dead letters."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from proxy.app import Service
 from proxy.cli.options import config_option, configuration_of, in_plain_words
-from proxy.clocks import wall
-from proxy.control import ask, socket_path
+from proxy.cli.writing import ask_serve, service_of
+from proxy.clocks import time_of, wall
 from proxy.database import Database
 from proxy.deliveries import Filter, dead_rows, listed, story
 from proxy.reload import Configuration
@@ -101,20 +99,11 @@ def requeue(
 
 def _requeue(configuration: Configuration, rows: list[int], note: str) -> list[bool]:
     """Ask the running `serve`; without one take the lock and do it here."""
-    database = _database(configuration)
-    if database.is_sqlite:
-        asked = {"command": "requeue", "rows": rows, "note": note}
-        answer = ask(socket_path(Path(database.url.database or "")), asked)
-        if answer is not None:
-            if "error" in answer:
-                raise click.ClickException(answer["error"])
-            return list(answer["done"])
-    service = Service(configuration, with_worker=False)
-    service.start()
-    try:
+    answer = ask_serve(configuration, command="requeue", rows=rows, note=note)
+    if answer is not None:
+        return list(answer["done"])
+    with service_of(configuration) as service:
         return [service.dead_letters.requeue(row, note) for row in rows]
-    finally:
-        service.stop()
 
 
 def _database(configuration: Configuration) -> Database:
@@ -122,13 +111,7 @@ def _database(configuration: Configuration) -> Database:
 
 
 def _readable(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: _time(value) if name in _TIMES else value for name, value in row.items()}
-
-
-def _time(value: int | None) -> str | None:
-    if value is None:
-        return None
-    return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="milliseconds")
+    return {name: time_of(value) if name in _TIMES else value for name, value in row.items()}
 
 
 def _table(rows: list[dict[str, Any]]) -> None:
@@ -141,7 +124,7 @@ def _table(rows: list[dict[str, Any]]) -> None:
 
 
 def _line(fact: dict[str, Any]) -> str:
-    told = [f"{fact['ordinal']:>3}", str(_time(fact["at"])), fact["kind"], fact["source"]]
+    told = [f"{fact['ordinal']:>3}", str(time_of(fact["at"])), fact["kind"], fact["source"]]
     told += [
         f"{name}={fact[name]}"
         for name in ("said", "attempt", "status", "outcome", "note")

@@ -67,9 +67,8 @@ def command(  # one for each option
         click.echo(f"{one.id}: {_SAYS[became]}")
     if not is_emptied:
         click.echo("Somebody reads the database, so its log still holds it; try again.", err=True)
-    ctx.exit(
-        0 if is_emptied and not {Erased.SENDING, Erased.UNANSWERED, Erased.UNKNOWN} & {*came} else 1
-    )
+    is_done = {*came} <= {Erased.ERASED, Erased.NOTHING}
+    ctx.exit(0 if is_emptied and is_done else 1)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import click
 from proxy import __version__, export, funnel
 from proxy.cli.options import Refusal, config_option, configuration_of, in_plain_words
 from proxy.cli.report import as_wanted, period_options, reading, write
-from proxy.clocks import wall
+from proxy.clocks import time_of, wall
 from proxy.errors import ConfigurationError
 from proxy.ledger import Ledger
 from proxy.receipts import Signer, load_audit_key, load_signing_key
@@ -104,7 +104,7 @@ def _about(settings: Settings, wanted: funnel.Wanted, kind: str, *, orders: bool
         "format": kind,
         "columns": columns,
         "partner": wanted.partner,
-        "made_at": export.time_of(wall()),
+        "made_at": time_of(wall()),
         "made_with": f"optout-proxy {__version__}",
     }
 

@@ -17,11 +17,12 @@ from proxy.app import Service
 from proxy.choices import Choice
 from proxy.cli.options import Refusal, config_option, configuration_of, in_plain_words
 from proxy.cli.report import reading, write
-from proxy.clocks import wall
+from proxy.cli.writing import service_of
+from proxy.clocks import time_of, wall
 from proxy.control import ask, socket_path
 from proxy.database import Database
 from proxy.errors import ConfigurationError, StorageUnavailable
-from proxy.export import encode, time_of
+from proxy.export import encode
 from proxy.ledger import Ledger
 from proxy.orders import Form, Listing
 from proxy.receipts import load_audit_key
@@ -294,12 +295,8 @@ def _teller(configuration: Configuration) -> Iterator[Tell]:
     if database.is_sqlite and ask(path, {"command": "reconcile", "told": []}) is not None:
         yield partial(_through, path)
         return
-    service = Service(configuration, with_worker=False)
-    service.start()
-    try:
+    with service_of(configuration) as service:
         yield partial(_directly, service)
-    finally:
-        service.stop()
 
 
 def _through(path: Path, batch: list[Told]) -> list[str]:

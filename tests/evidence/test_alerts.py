@@ -187,8 +187,8 @@ def test_a_message_is_what_the_standard_says(register: Register, watch: Watch) -
         "state": "raised",
         "partner": "ACME",
         "count": 1,
-        "since": "2027-01-15T08:00:00.001+00:00",
-        "at": "2027-01-15T08:00:01.001+00:00",
+        "since": "2027-01-15T08:00:00.001Z",
+        "at": "2027-01-15T08:00:01.001Z",
         "id": request.headers["webhook-id"],
     }
 

@@ -281,7 +281,7 @@ def test_a_conflict_is_told_with_what_is_known(register: Register) -> None:
     assert (row["report"], row["sent"]) == ("delivered", "yes: the insurer has it")
     assert (row["status"], row["order"], row["conflicts"]) == (204, "ORDER-1", ["acceptance"])
     assert row["what"] == ["accepted after a report had left, or may have left"]
-    assert "--as withdrawn" in row["todo"][0]
+    assert "--as withdrawn" in row["advice"][0]
 
 
 def changed_mind_after_silence(register: Register) -> None:
