@@ -25,6 +25,8 @@ from tests.faults.cluster import Cluster
 from tests.faults.pace import fullest_second
 from tests.faults.postgres import a_server
 
+import audit as verified  # isort: skip
+import batches as told  # isort: skip
 from snippet import rows  # isort: skip
 
 ROUNDS = 3
@@ -259,7 +261,17 @@ def snippet() -> list[tuple[str, str, str]]:
     return list(rows())
 
 
-PARTS = (accept, deliver, lateness, pace, hanging, snippet)
+def batches() -> list[tuple[str, str, str]]:
+    """Return the rows on what a partner's server tells in batches."""
+    return told.rows(deployed, IDLE)
+
+
+def audit() -> list[tuple[str, str, str]]:
+    """Return the rows on verifying what is on record."""
+    return list(verified.rows())
+
+
+PARTS = (accept, batches, deliver, lateness, pace, hanging, audit, snippet)
 
 
 def main() -> None:

@@ -182,6 +182,7 @@ class _Batch:
             offer_id=offer.id,
             said=message.choice,
             seq=message.seq,
+            purchased=message.purchased,
             at=self._now,
             superseded=after.superseded,
         )
@@ -200,12 +201,14 @@ class _Earlier:
     offer_id: int
     said: Choice | None
     seq: int
+    purchased: bool
     at: int
     superseded: bool
 
     def is_same(self, message: Message, offer: Offer) -> bool:
         """The same id must tell the same; token, `at` and `tries` may differ."""
-        return (self.offer_id, self.said, self.seq) == (offer.id, message.choice, message.seq)
+        told = (offer.id, message.choice, message.seq, message.purchased)
+        return told == (self.offer_id, self.said, self.seq, self.purchased)
 
 
 def _recorded(message: Message, offer: Offer, first: _Earlier, *, replayed: bool) -> Recorded:
@@ -256,6 +259,7 @@ def _earlier(
         facts.c.offer_id,
         facts.c.said,
         facts.c.seq,
+        facts.c.purchased,
         facts.c.at,
         facts.c.superseded,
     ).where(tuple_(facts.c.partner, facts.c.message).in_(sorted(wanted)))
@@ -264,6 +268,7 @@ def _earlier(
             offer_id=row.offer_id,
             said=Choice(row.said) if row.said else None,
             seq=row.seq,
+            purchased=row.purchased,
             at=row.at,
             superseded=row.superseded,
         )

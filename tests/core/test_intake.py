@@ -35,7 +35,14 @@ def test_the_same_id_is_a_replay(register: Register) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"offer": "offer-2"}, {"choice": Choice.ACCEPTED}, {"seq": START + 1}], ids=str
+    "other",
+    [
+        {"offer": "offer-2"},
+        {"choice": Choice.ACCEPTED},
+        {"seq": START + 1},
+        {"purchased": True},  # or it would be acknowledged, and not recorded
+    ],
+    ids=str,
 )
 def test_the_same_id_with_other_content_is_refused(
     register: Register, other: dict[str, object]

@@ -1,0 +1,103 @@
+"""How fast `audit verify` is: beside a loop that reads the same rows and does nothing else."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from proxy import audit, migrate
+from proxy.choices import Choice, Message, Source
+from proxy.clocks import wall
+from proxy.database import Database
+from proxy.intake import Intake
+from proxy.ledger import Ledger
+from proxy.receipts import Signer, load_signing_key
+from proxy.register import Policy
+from proxy.sealer import Sealer
+from proxy.seals import Seals
+
+FACTS = 210_000
+TOLD = (Choice.UNDECIDED, Choice.DECLINED, Choice.ACCEPTED)  # of each offer
+ROUNDS = 3
+
+_BATCH = 10_000
+_KEY = bytes(range(32))
+_POLICY = Policy(on_purchase=False, settle_ms=0, hold_ms=1, implied_ms=None)
+_TABLES = ("offers", "facts", "blocks")
+
+
+def rows() -> Iterator[tuple[str, str, str]]:
+    """Yield the rows of the table."""
+    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as folder:
+        database, keys = _fill(Path(folder))
+        ours, bares = [], []
+        for _ in range(ROUNDS):
+            bares.append(_read(database))
+            ours.append(_verify(database, keys))
+        database.dispose()
+    ratios = [bare / our for bare, our in zip(bares, ours, strict=True)]
+    yield "verified, of a reading loop", _spread(ratios, 2), ""
+    yield "facts verified per second", _spread([FACTS / our for our in ours], 0), ">= 50000"
+
+
+def _fill(folder: Path) -> tuple[Database, dict[str, Any]]:
+    """Return a register of sealed facts, and the keys that its blocks are signed with."""
+    database = Database(f"sqlite:///{folder / 'optout.db'}", wall)
+    migrate.upgrade(database)
+    database.start()
+    intake = Intake(database, Ledger(_KEY), lambda *_: _POLICY)
+    for first in range(0, FACTS, _BATCH):
+        intake.record_all([_message(n) for n in range(first, min(first + _BATCH, FACTS))])
+    key, _ = load_signing_key(folder / "signing.pem")
+    signer = Signer(key, "bench")
+    assert Sealer(database, Seals(signer.kid, key.sign)).seal() == FACTS
+    database.stop()
+    return database, signer.public_keys()
+
+
+def _message(number: int) -> Message:
+    offers = FACTS // len(TOLD)
+    return Message(
+        partner="ACME",
+        upstream="tickets",
+        offer=f"offer-{number % offers}",
+        choice=TOLD[number // offers],
+        id=str(UUID(int=number, version=4)),
+        seq=1_800_000_000_000 + number,
+        at=1_800_000_000_000 + number,
+        writer="server",
+        source=Source.SERVER,
+    )
+
+
+def _verify(database: Database, keys: dict[str, Any]) -> float:
+    """Return the seconds that the command's own functions take."""
+    tally = audit.Tally()
+    begun = time.perf_counter()
+    with database.snapshot() as connection:
+        assert list(audit.verify(connection, Ledger(_KEY))) == []
+        assert list(audit.verify_blocks(connection, keys, tally)) == []
+    assert tally.sealed == FACTS
+    return time.perf_counter() - begun
+
+
+def _read(database: Database) -> float:
+    """Return the seconds that reading takes: every column of every row, page by page."""
+    begun = time.perf_counter()
+    with database.snapshot() as connection:
+        for table in _TABLES:
+            with closing(connection.execute(text(f"SELECT * FROM {table}"))) as found:  # noqa: S608  # our own words
+                while found.fetchmany(_BATCH):
+                    pass
+    return time.perf_counter() - begun
+
+
+def _spread(values: list[float], digits: int) -> str:
+    middle = statistics.median(values)
+    return f"{middle:.{digits}f}  ({min(values):.{digits}f} to {max(values):.{digits}f})"
