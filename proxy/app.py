@@ -1,6 +1,8 @@
 """The only place where the parts meet: settings in, a running service out."""
 
 import time
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -8,6 +10,7 @@ import structlog
 from proxy import migrate
 from proxy.alerts import Alerts
 from proxy.alerts import judge as judge_alerts
+from proxy.claims import LONGEST_TTL
 from proxy.clocks import Steady, wall
 from proxy.conflicts import Conflicts
 from proxy.control import Control, socket_path
@@ -25,12 +28,14 @@ from proxy.privacy import CustomerKeys
 from proxy.receipts import Signer, load_audit_key, load_signing_key
 from proxy.register import Policy
 from proxy.reload import Configuration
+from proxy.retention import Retention
 from proxy.routes import Routes
 from proxy.sealer import Sealer
 from proxy.seals import Seals
 from proxy.sender import Sender
 from proxy.settings import DEADLINE, Settings
 from proxy.settings_upstreams import UpstreamSetting
+from proxy.upkeep import Upkeep
 from proxy.wakeup import Wakeup
 from proxy.worker import Limits, Worker
 
@@ -79,6 +84,9 @@ class Service:
         seals = Seals(self.signer.kid, signing_key.sign)
         self.sealer = Sealer(self.database, seals) if with_worker else None
         self.alerts = _alerts(configuration, self.database) if with_worker else None
+        keep = partial(retentions_of, configuration)
+        self.retention = Retention(self.database, self.signer.kid, signing_key.sign, keep)
+        self.upkeep = self._make_upkeep(customers) if with_worker else None
         self.control = self._make_control()
 
     @property
@@ -108,25 +116,16 @@ class Service:
             self.control.start()
         if self.notices:
             self.notices.start(listen=self.worker is not None)
-        if self.worker:
-            self.worker.start()
-        if self.sealer:
-            self.sealer.start()
-        if self.alerts:
-            self.alerts.start()
+        for part in (self.worker, self.sealer, self.alerts, self.upkeep):
+            if part:
+                part.start()
 
     def stop(self) -> None:
         """Finish what is in flight, hand the rest back, close. Idempotent."""
-        if self.control:
-            self.control.stop()
-        if self.alerts:
-            self.alerts.stop()
-        if self.worker:
-            self.worker.stop()
-        if self.sealer:
-            self.sealer.stop()
-        if self.notices:
-            self.notices.stop()
+        parts = (self.control, self.upkeep, self.alerts, self.worker, self.sealer, self.notices)
+        for part in parts:
+            if part:
+                part.stop()
         self.database.stop()
         if self.lock:
             self.lock.release()
@@ -177,7 +176,31 @@ class Service:
         if not self._embedded:
             return None  # on PostgreSQL commands write directly
         path = socket_path(Path(self.database.url.database or ""))
-        return Control(path, self.dead_letters, self.conflicts, self.intake, self.erasures)
+        return Control(
+            path,
+            dead_letters=self.dead_letters,
+            conflicts=self.conflicts,
+            intake=self.intake,
+            erasures=self.erasures,
+            retention=self.retention,
+        )
+
+    def _make_upkeep(self, customers: CustomerKeys | None) -> Upkeep:
+        return Upkeep(
+            self.database,
+            retention=self.retention,
+            customers=customers,
+            erasures=self.erasures,
+            patience=self._patience,
+        )
+
+    def _patience(self, partner: str, upstream: str) -> int:
+        """Return for how many ms after its last change an offer may yet have to be reported."""
+        setting = self.configuration.current.partners.get(partner)
+        late = setting.late if setting else timedelta(days=1)
+        return (
+            LONGEST_TTL * 1000 + _ms(late.total_seconds()) + self._policy(partner, upstream).hold_ms
+        )
 
     def _make_worker(self, settings: Settings) -> Worker:
         sender = Sender(audience=settings.audience, deadline=DEADLINE.total_seconds())
@@ -188,6 +211,12 @@ class Service:
             deadline_ms=_ms(DEADLINE.total_seconds()),
         )
         return Worker(self.outbox, self.wakeup, routes.routing, routes.send, limits)
+
+
+def retentions_of(configuration: Configuration) -> dict[str, int]:
+    """Return by partner how many milliseconds its records are kept."""
+    partners = configuration.current.partners.items()
+    return {name: _ms(partner.retention.total_seconds()) for name, partner in partners}
 
 
 def _alerts(configuration: Configuration, database: Database) -> Alerts:

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Table, column, exists, func, select
 from sqlalchemy.exc import DBAPIError
 
-from proxy import seals
+from proxy import removals, seals
 from proxy.ledger import CANONICAL, Ledger
+from proxy.removals import Removal
 from proxy.schema import blocks, facts, offers
 from proxy.seals import Block
 
@@ -33,7 +34,10 @@ _TRUTH = {0: False, 1: True}  # in SQLite; whatever else somebody has written th
 _FACT = (*CANONICAL, "digest")
 _OFFER_ID, _ORDINAL = _FACT.index("offer_id"), _FACT.index("ordinal")
 _ORDER, _PURCHASED, _SUPERSEDED = map(_FACT.index, ("order_hash", "purchased", "superseded"))
-_FACTS = _as_stored(facts, _FACT).order_by(facts.c.offer_id, facts.c.ordinal)
+_FACTS = _as_stored(facts, _FACT)
+# What an index holds SQLite reads from there, though the row itself may say something else: only
+# which rows to read, and in which order, comes from one.
+_FOUND = select(facts.c.id.label("row"), facts.c.offer_id.label("of"), facts.c.ordinal.label("nth"))
 _DIGESTS = _as_stored(facts, ("id", "partner", "digest")).order_by(facts.c.id)
 
 _TOLD = ("partner", "choice", "report", "epoch", "conflicts", "digest")  # by an offer's last fact
@@ -46,13 +50,15 @@ class _Offer(NamedTuple):
     id: int
     upstream: str
     offer: str
-    facts: int
+    facts: Any  # a number, unless somebody has written something else there
     order_reference: str | None
     purchased: int
+    created_at: Any
     told: tuple[Any, ...]
 
 
-_OFFERS = _as_stored(offers, (*_Offer._fields[:-1], *_TOLD)).order_by(offers.c.id)
+_PLAIN = len(_Offer._fields) - 1
+_OFFERS = _as_stored(offers, (*_Offer._fields[:_PLAIN], *_TOLD)).order_by(offers.c.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +78,7 @@ class Tally:
 
     blocks: int = 0
     sealed: int = 0  # facts
+    removed: int = 0  # of them, past their retention
     newer: int = 0  # facts that the next block will hold
 
 
@@ -115,36 +122,54 @@ def verify(
     *connection* must see one moment (`Database.snapshot`): offers and facts are read in turn.
     """
     last = 0
+    ends = removals.ends(connection)
     while page := _page(connection, last):
         chains = _chains(connection, last, page[-1].id)
         last = page[-1].id
         for offer in page:
-            yield from _judge(ledger, offer, chains.get(offer.id, []))
+            chain = chains.get(offer.id, [])
+            yield from _judge(ledger, offer, chain, _removed(offer, chain, ends))
         progress(len(page))
     yield from _orphans(connection)
 
 
 def _page(connection: Connection, after: int) -> list[_Offer]:
     rows = _rows(connection, _OFFERS.where(offers.c.id > after).limit(_PAGE))
-    return [_Offer._make((*row[:6], tuple(row[6:]))) for row in rows]
+    return [_Offer._make((*row[:_PLAIN], tuple(row[_PLAIN:]))) for row in rows]
 
 
 def _chains(connection: Connection, after: int, until: int) -> dict[int, list[_Row]]:
-    among = _FACTS.where(facts.c.offer_id > after, facts.c.offer_id <= until)
+    found = _FOUND.where(facts.c.offer_id > after, facts.c.offer_id <= until).subquery("found")
+    query = _FACTS.join(found, facts.c.id == found.c.row).order_by(found.c.of, found.c.nth)
     chains: dict[int, list[_Row]] = {}
-    for fact in _rows(connection, among):
+    for fact in _rows(connection, query):
         chains.setdefault(fact[_OFFER_ID], []).append(fact)
     return chains
 
 
-def _judge(ledger: Ledger, offer: _Offer, chain: list[_Row]) -> Iterator[Wrong]:
-    for expected, fact in enumerate(chain, start=1):
-        if fact[_ORDINAL] != expected:
-            yield Wrong(offer_id=offer.id, ordinal=expected, why="the fact is missing")
-            return
+def _removed(offer: _Offer, chain: list[_Row], ends: dict[str, int]) -> int:
+    """Return how many of the offer's first facts went with blocks past their retention.
+
+    That they lay in such blocks, and no others, is what the blocks that are left prove: an offer
+    younger than the last block removed has lost none.
+    """
+    first: Any = chain[0][_ORDINAL] if chain else 1
+    end = ends.get(offer.told[0], -1)  # of its partner
+    if not isinstance(first, int) or not isinstance(offer.created_at, int):
+        return 0
+    return first - 1 if first > 1 and offer.created_at <= end else 0
+
+
+def _judge(ledger: Ledger, offer: _Offer, chain: list[_Row], removed: int) -> Iterator[Wrong]:
+    for fact in chain:
         if _digest(ledger, offer, fact) != fact[-1]:
-            yield Wrong(offer_id=offer.id, ordinal=expected, why="the digest is wrong")
-    for why in _faults_of_row(ledger, offer, chain):
+            yield Wrong(offer_id=offer.id, ordinal=fact[_ORDINAL], why="the digest is wrong")
+    there = {fact[_ORDINAL] for fact in chain}
+    written = offer.facts if isinstance(offer.facts, int) else removed + len(chain)
+    missing = next((n for n in range(removed + 1, written + 1) if n not in there), None)
+    if missing is not None:
+        yield Wrong(offer_id=offer.id, ordinal=missing, why="the fact is missing")
+    for why in _faults_of_row(ledger, offer, chain, removed):
         yield Wrong(offer_id=offer.id, why=why)
 
 
@@ -159,18 +184,19 @@ def _digest(ledger: Ledger, offer: _Offer, fact: _Row) -> bytes | None:
         return None  # bytes where a text was
 
 
-def _faults_of_row(ledger: Ledger, offer: _Offer, chain: list[_Row]) -> Iterator[str]:
-    if offer.facts != len(chain):
+def _faults_of_row(ledger: Ledger, offer: _Offer, chain: list[_Row], removed: int) -> Iterator[str]:
+    if offer.facts != removed + len(chain):
         yield f"{offer.facts} facts were written, {len(chain)} are there"
     if not chain:
-        if offer.told[1:] != ("undecided", "none", 1, "", None):
-            yield "no fact tells of it"
+        yield "no fact tells of it"
         return
     told = _told(chain[-1])
     if offer.told != told:
         pairs = zip(_TOLD, offer.told, told, strict=True)
         differing = [name for name, ours, last in pairs if ours != last]
         yield f"not what its last fact says: {', '.join(differing)}"
+    if removed:
+        return  # what its order reference and its purchase rest on may be gone
     reference = offer.order_reference
     if reference is not None and ledger.hash_of_order(reference) not in {
         fact[_ORDER] for fact in chain
@@ -223,6 +249,7 @@ def verify_blocks(
         progress(chain.done)
     tally.blocks = sum(chain.seen for chain in chains.values())
     tally.sealed = sum(chain.sealed for chain in chains.values())
+    tally.removed = sum(chain.removed for chain in chains.values())
 
 
 def verify_kept(connection: Connection, kept: Iterable[Block]) -> Iterator[Wrong]:
@@ -247,6 +274,9 @@ class _Chain:
         self.done = 0  # blocks judged since somebody asked
         self.seen = 0
         self.sealed = 0
+        self.removed = 0
+        self._is_kept = False  # the block before
+        self._gone: dict[int, Removal] = {}  # of the page at hand, by block
         self._block = self._next(0)
 
     def holds(self, row: int) -> bool:
@@ -267,19 +297,24 @@ class _Chain:
         expected = self._before.number + 1 if self._before else 1
         if block.number != expected:
             yield Wrong(partner=self._partner, block=expected, why="the block is missing")
-        faults = list(self._faults(block))
+        removal = self._gone.pop(block.number, None)
+        faults = list(self._faults(block, removal))
         if faults:
             yield Wrong(partner=self._partner, block=block.number, why="; ".join(faults))
         self.seen, self.done = self.seen + 1, self.done + 1
         self.sealed += len(self.digests)
+        self.removed += block.count if removal else 0
+        self._is_kept = removal is None
         self.digests = []
         self._before, self._block = block, self._next(block.number)
 
-    def _faults(self, block: Block) -> Iterator[str]:
+    def _faults(self, block: Block, removal: Removal | None) -> Iterator[str]:
         before = self._before
         if block.previous != (before.hash if before else None):
             yield "it does not follow from the block before"
-        if block.count != len(self.digests):
+        if removal:
+            yield from self._faults_of_removal(block, removal)
+        elif block.count != len(self.digests):
             yield f"{block.count} facts were sealed, {len(self.digests)} are there"
         elif not self._fits(block):
             yield "its facts are not those that were sealed, or not in that order"
@@ -290,6 +325,16 @@ class _Chain:
         if not block.is_signed(self._public_keys):
             yield "no key of ours has signed it"
 
+    def _faults_of_removal(self, block: Block, removal: Removal) -> Iterator[str]:
+        if self.digests:
+            yield f"it was removed, and {len(self.digests)} of its facts are there"
+        if not removal.is_of(block):
+            yield "what was removed is not this block"
+        if not removal.is_signed(self._public_keys):
+            yield "no key of ours has signed its removal"
+        if self._is_kept:
+            yield "it was removed before an older one"
+
     def _fits(self, block: Block) -> bool:
         try:
             return seals.digest_of(self.digests) == block.digest
@@ -299,6 +344,8 @@ class _Chain:
     def _next(self, number: int) -> Block | None:
         if not self._page:
             self._page = seals.after(self._connection, self._partner, number, _PAGE)[::-1]
+            gone = removals.after(self._connection, self._partner, number, _PAGE)
+            self._gone |= {removal.number: removal for removal in gone}
         return self._page.pop() if self._page else None
 
 

@@ -8,6 +8,7 @@ import os
 import socket
 import socketserver
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from proxy.dead_letters import DeadLetters
 from proxy.erasure import Erasures
 from proxy.errors import StorageUnavailable
 from proxy.intake import Intake
-from proxy.reconcile import Told, report
+from proxy.missing import Told, report
+from proxy.retention import Retention
 
 log = structlog.get_logger()
 
 TIMEOUT_S = 60.0
 _LONGEST = 1 << 20
+_STEP_S = 5.0  # of one answer to `purge`
 
 
 def socket_path(database: Path) -> Path:
@@ -38,16 +41,19 @@ class Control:
     def __init__(
         self,
         path: Path,
+        *,
         dead_letters: DeadLetters,
         conflicts: Conflicts,
         intake: Intake,
         erasures: Erasures | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self._path = path
         self._dead_letters = dead_letters
         self._conflicts = conflicts
         self._intake = intake
         self._erasures = erasures
+        self._retention = retention
         self._server: socketserver.ThreadingUnixStreamServer | None = None
 
     def start(self) -> None:
@@ -95,6 +101,9 @@ class Control:
             case "erase" if self._erasures:
                 came, emptied = self._erasures.erase([int(row) for row in asked["rows"]])
                 return {"came": came, "emptied": emptied}
+            case "purge" if self._retention:
+                gone, is_done = self._retention.purge(_STEP_S)
+                return {"gone": [asdict(one) for one in gone], "done": is_done}
             case "reconcile":
                 return {"became": report(self._intake, [Told(*one) for one in asked["told"]])}
             case _:

@@ -6,12 +6,13 @@ A fact holds of order and metadata only a keyed hash, so that nothing on record 
 import json
 import sqlite3
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, or_, select, tuple_, update
 
 from proxy import store
 from proxy.choices import Report, Source
@@ -21,7 +22,11 @@ from proxy.register import Offer
 from proxy.reporting import AMBIGUOUS_AFTER_MS
 from proxy.schema import offers
 
+Patience = Callable[[str, str], int]  # by partner and upstream: ms in which a report may come
+
 _HIGHEST_ID = 2**63 - 1
+_DEAD_MS = 7 * 86_400_000  # that a dead letter keeps what a requeue would send
+_PAGE = 500  # rows in one commit
 _TRIES = 20  # to empty the log; a reader may be in the way
 _WAIT_S = 0.1  # of each: while it waits nobody else can write
 _PAUSE_S = 0.2
@@ -45,8 +50,28 @@ class Found(NamedTuple):
     offer: str
 
 
+_Seen = tuple[int, int]  # a row, and when it last changed
+_RESTS = or_(
+    offers.c.report == str(Report.DEAD),
+    and_(offers.c.report == str(Report.NONE), offers.c.due_at.is_(None)),
+)
+_KEPT = (
+    select(offers.c.id, offers.c.partner, offers.c.upstream, offers.c.report, offers.c.updated_at)
+    .where(_RESTS)
+    .where(
+        or_(
+            offers.c.customer.is_not(None),
+            offers.c.body.is_not(None),
+            offers.c.metadata != "{}",
+        )
+    )
+    .order_by(offers.c.id)
+    .limit(_PAGE)
+)
+
+
 class Erasures:
-    """What a person erases; safe to use from many threads."""
+    """What a person erases, and what time does; safe to use from many threads."""
 
     def __init__(self, database: Database, ledger: Ledger) -> None:
         self._database = database
@@ -60,7 +85,41 @@ class Erasures:
         if not all(0 < row <= _HIGHEST_ID for row in rows):
             raise ValueError("an id is a positive number")
         came: list[Erased] = self._database.write(self._erase_each, rows, timeout=60.0)
-        return came, not self._database.is_sqlite or _empty_log(self._database.url.database or "")
+        return came, self.empty_log()
+
+    def forget_old(self, patience: Patience) -> int:
+        """Take customer, metadata and body from what is not reported any more; say of how many.
+
+        A dead letter keeps them for 7 days, an offer without a report as long as one may come.
+        Adds no fact: it is what was promised when they were given. Raises StorageUnavailable.
+        """
+        count = 0
+        for page in self._old(patience):
+            count += int(self._database.write(_forget_each, page, timeout=60.0))
+        return count
+
+    def empty_log(self) -> bool:
+        """Leave nothing of old pages in SQLite's log; False while a reader is in the way."""
+        return not self._database.is_sqlite or _empty_log(self._database.url.database or "")
+
+    def _old(self, patience: Patience) -> Iterator[list[_Seen]]:
+        """Yield what is past its time, page by page; read beside the writer, it may be much."""
+        last = 0
+        while True:
+            with self._database.read() as connection:
+                now = self._database.now(connection)
+                rows = connection.execute(_KEPT.where(offers.c.id > last)).all()
+            old = [
+                (row.id, row.updated_at)
+                for row in rows
+                if now - row.updated_at
+                >= (_DEAD_MS if row.report == "dead" else patience(row.partner, row.upstream))
+            ]
+            if old:
+                yield old
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1].id
 
     def _erase_each(self, connection: Connection, asked: list[list[int]]) -> list[list[Erased]]:
         now = self._database.now(connection)
@@ -81,6 +140,12 @@ class Erasures:
         fact = Fact(kind="offer.erased", at=now, source=Source.OPERATOR)
         (rows[row],) = store.save(connection, self._ledger, [(erased, fact)], now)
         return Erased.ERASED
+
+
+def _forget_each(connection: Connection, pages: list[list[_Seen]]) -> list[int]:
+    seen = tuple_(offers.c.id, offers.c.updated_at)  # what has changed since is not old any more
+    forgotten = update(offers).values(metadata="{}", customer=None, customer_key=None, body=None)
+    return [connection.execute(forgotten.where(_RESTS, seen.in_(page))).rowcount for page in pages]
 
 
 def erase(offer: Offer) -> Offer:

@@ -6,16 +6,26 @@ counts and sentences, not how they are shown.
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from math import sqrt
 from operator import add
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, and_, func, literal_column, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    and_,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy import exists as exists_where
 
+from proxy import removals
 from proxy.schema import facts, offers
 
 SPANS = ("day", "week", "month")
@@ -114,6 +124,7 @@ class Wanted:
     last: date | None = None
     partner: str | None = None
     by: tuple[str, ...] = ()  # of SPANS at most one, and of NAMES
+    kept: tuple[tuple[str, date], ...] = ()  # by partner, the first day of which nothing is gone
 
     def holds(self, at: ColumnElement[int], partner: ColumnElement[str]) -> list[Any]:
         """Return the conditions on a row that began at *at* and is of *partner*."""
@@ -124,6 +135,8 @@ class Wanted:
             conditions.append(at < _midnight(self.last + timedelta(days=1)))
         if self.partner is not None:
             conditions.append(partner == self.partner)
+        for name, day in self.kept:
+            conditions.append(or_(partner != name, at >= _midnight(day)))
         return conditions
 
     @property
@@ -141,6 +154,7 @@ class Completeness:
     acknowledged: int  # by the ledger: first facts
     answered: int  # by the ledger: offers with an acknowledged answer
     faults: tuple[str, ...]
+    kept: tuple[str, ...] = ()  # whose earlier offers are not counted: retention has taken some
 
     @property
     def holds(self) -> bool:
@@ -157,6 +171,10 @@ class Completeness:
         """Say what holds, or name what does not."""
         if self.faults:
             return f"Not complete: {'; '.join(self.faults)}."
+        return " ".join([self._found, *self.kept])
+
+    @property
+    def _found(self) -> str:
         if not self.offers:
             return "Complete: neither the register nor the ledger holds an offer of this period."
         return (
@@ -190,6 +208,15 @@ _GROUPS: dict[str, ColumnElement[Any]] = {
     "upstream": offers.c.upstream,
     "product": func.coalesce(offers.c.product, ""),
 }
+
+
+def kept(connection: Connection, wanted: Wanted) -> Wanted:
+    """Return *wanted* without the days of which retention has taken offers away."""
+    ends = removals.ends(connection)
+    if wanted.partner is not None:
+        ends = {name: end for name, end in ends.items() if name == wanted.partner}
+    days = ((name, _date(end // _DAY_MS + 1)) for name, end in sorted(ends.items()))
+    return replace(wanted, kept=tuple(days))
 
 
 def total(connection: Connection, wanted: Wanted) -> Counts:
@@ -252,6 +279,7 @@ def completeness(connection: Connection, wanted: Wanted, counts: Counts) -> Comp
         acknowledged=told.total(),
         answered=answered,
         faults=tuple(faults),
+        kept=tuple(_limits(wanted)),
     )
 
 
@@ -267,6 +295,12 @@ def wilson(hits: int, of: int) -> tuple[float, float] | None:
     middle = (share + _Z * _Z / (2 * of)) / scale
     half = _Z / scale * sqrt(share * (1 - share) / of + _Z * _Z / (4 * of * of))
     return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
+
+
+def _limits(wanted: Wanted) -> Iterator[str]:
+    for partner, day in wanted.kept:
+        if wanted.first is None or wanted.first < day:
+            yield f"Of {partner} only offers from {day} on are counted: earlier ones are removed."
 
 
 def _by_day(

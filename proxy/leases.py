@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, literal_column, select
 from proxy import pace, store
 from proxy.choices import Choice, Delivery, Source
 from proxy.ledger import Fact
-from proxy.privacy import CustomerKeys
+from proxy.privacy import CustomerKeys, is_other, opened
 from proxy.register import Offer
 from proxy.reporting import Claimed, claim, condemn, is_ambiguous
 from proxy.schema import offers
@@ -107,7 +107,7 @@ class Round:
 
     def _condemned(self, offer: Offer) -> bool:
         """Give up a row that has become ambiguous while it waited; it uses up no permit."""
-        if not is_ambiguous(offer, self.now):
+        if not is_ambiguous(offer, self.now) and not is_other(self.customers, offer):
             return False
         dead = condemn(offer, "ambiguous")
         self.changed.append((dead, fact_of("delivery.dead", dead, self.now)))
@@ -115,6 +115,7 @@ class Round:
 
     def _take(self, offer: Offer, lane: Lane, send_at: int, *, probe: bool) -> None:
         api = lane.apis[offer.partner, offer.upstream]
+        offer, customer = opened(self.customers, offer)
         metadata = json.loads(offer.metadata)
         claimed = Claimed(
             claim=uuid4().hex,
@@ -125,7 +126,6 @@ class Round:
         offer = claim(offer, claimed)
         self.changed.append((offer, fact_of("delivery.claimed", offer, self.now)))
         # What the row keeps frozen holds no personal data; that is frozen in its own column.
-        customer = self.customers.open_for(offer) if self.customers else {}
         body = body_for(api, metadata=metadata, customer=customer) if customer else offer.body
         self.deliveries.append(
             Delivery(

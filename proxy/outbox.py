@@ -12,7 +12,7 @@ from proxy.choices import Delivery, Kind, Outcome, Report, Source
 from proxy.database import Database
 from proxy.leases import IS_TIMED, Round, Taken, Wanted, fact_of
 from proxy.ledger import Fact, Ledger
-from proxy.privacy import CustomerKeys
+from proxy.privacy import CustomerKeys, note_of
 from proxy.register import Offer
 from proxy.reporting import (
     Dice,
@@ -201,5 +201,5 @@ def _ended(offer: Offer, end: _Finish, now: int) -> Fact:
         attempt=end.delivery.attempt,
         outcome=end.outcome.reason,
         status=end.outcome.status,
-        note=end.outcome.detail or None,
+        note=note_of(end.delivery, end.outcome),
     )

@@ -16,14 +16,18 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from proxy.choices import Delivery, Outcome
 from proxy.durable import make_folder, sync_folder, write_new
 from proxy.errors import ConfigurationError
 from proxy.register import Offer
+from proxy.upstreams import PERSONAL_FIELDS
 
 log = structlog.get_logger()
 
 KEY_LIFE = timedelta(days=8)  # a week of use and a day for what it sealed last
 _NONCE_BYTES = 12  # NIST SP 800-38D
+_PERSONAL = '{"customer":'  # how a body begins that holds personal data
+_NEVER_SENT = ("token_failed", "unsafe_url")  # their words are of something else
 
 
 class CustomerKeys:
@@ -69,14 +73,16 @@ class CustomerKeys:
         return customer
 
     def destroy_old(self, now_ms: int) -> list[str]:
-        """Destroy every key whose week began more than 8 days ago; return their names."""
+        """Destroy every key whose week began more than 8 days ago; return their names.
+
+        Several processes may do so at once, and each may hold in memory what another destroyed.
+        """
         oldest = datetime.fromtimestamp(now_ms / 1000, UTC) - KEY_LIFE
+        with self._lock:
+            for name in [name for name in self._ciphers if _began(name) < oldest]:
+                del self._ciphers[name]
         old = [path for path in self._folder.glob("*.key") if _began(path.stem) < oldest]
-        for path in old:
-            _overwrite(path)
-            with self._lock:
-                self._ciphers.pop(path.stem, None)
-        return [path.stem for path in old]
+        return [path.stem for path in old if _overwrite(path)]
 
     def _cipher(self, name: str, *, make: bool) -> AESGCM:
         with self._lock:
@@ -86,6 +92,36 @@ class CustomerKeys:
                     _make(path)
                 self._ciphers[name] = AESGCM(_read(path))
             return self._ciphers[name]
+
+
+def opened(keys: CustomerKeys | None, offer: Offer) -> tuple[Offer, dict[str, str]]:
+    """Return *offer* as it is sent, with its customer.
+
+    Where that can not be opened it goes without, now and for ever: one key never has two bodies.
+    """
+    customer = keys.open_for(offer) if keys else {}
+    return (offer if customer else replace(offer, customer=None, customer_key=None)), customer
+
+
+def is_other(keys: CustomerKeys | None, offer: Offer) -> bool:
+    """True where a request that may have arrived held a customer that is lost by now.
+
+    The insurer may know the key with that body.
+    """
+    if offer.unknown_at is None or offer.customer is None:
+        return False
+    return not (keys and keys.open_for(offer))
+
+
+def note_of(delivery: Delivery, outcome: Outcome) -> str | None:
+    """Return what a fact keeps of the insurer's words on *delivery*.
+
+    If that held personal data, only which fields they name: they may quote a value in a spelling
+    of their own, and a fact can not be erased.
+    """
+    if outcome.reason in _NEVER_SENT or not delivery.body.startswith(_PERSONAL):
+        return outcome.detail or None
+    return ", ".join(name for name in PERSONAL_FIELDS if name in outcome.detail) or None
 
 
 def row_name(offer: Offer) -> str:
@@ -117,11 +153,18 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _overwrite(path: Path) -> None:
-    """Make the key unreadable before its name goes: the file's blocks may live on."""
-    with path.open("r+b") as file:
-        file.write(bytes(path.stat().st_size))
-        file.flush()
-        os.fsync(file.fileno())
-    path.unlink()
+def _overwrite(path: Path) -> bool:
+    """Make the key unreadable before its name goes: the file's blocks may live on.
+
+    False if another process was first.
+    """
+    try:
+        with path.open("r+b") as file:
+            file.write(bytes(os.fstat(file.fileno()).st_size))
+            file.flush()
+            os.fsync(file.fileno())
+        path.unlink()
+    except FileNotFoundError:
+        return False
     sync_folder(path.parent)
+    return True

@@ -1,30 +1,28 @@
 """The shop's orders against the register: what is missing there, what is extra, what contradicts.
 
 Both are read side by side in the order of their offers, so that memory grows with neither. Knows
-neither files nor columns, and writes through the intake only.
+neither files nor columns, and writes nothing.
 """
 
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from typing import Any, NamedTuple
-from uuid import UUID, uuid5
 
 from sqlalchemy import ColumnElement, Connection, Row, case, func, select
 
-from proxy.choices import Choice, Message, Recorded, Source
-from proxy.errors import Problem
-from proxy.intake import Intake
+from proxy import removals
+from proxy.choices import Choice
+from proxy.missing import Told
 from proxy.schema import offers
 
 BATCH = 1_000  # declines reported in one commit
-WRITER = "orders"
 
-_IDS = UUID("3f1c1d5e-6a0b-5f0e-9d52-5b7c1c0c7e11")  # namespace of our messages' ids
 _PAGE = 2_000  # rows of the register fetched at once
+_AFTERWARDS_MS = 86_400_000  # that an order may be younger than what its offer has last told
 _TABLES = """
     PRAGMA journal_mode = OFF;
     PRAGMA cache_size = -16384;
@@ -82,18 +80,6 @@ class Bad(NamedTuple):
     offer: str | None = None
 
 
-class Told(NamedTuple):
-    """What the list says of one offer that the register has no answer for."""
-
-    partner: str
-    upstream: str
-    offer: str
-    choice: str
-    at: int
-    purchased: bool
-    order: str | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One difference: a line of the file of cases."""
@@ -117,6 +103,11 @@ class Terms:
     upstream: str
     implies: bool  # `unanswered = "declined"`
     hash_of_order: Callable[[str | None], str | None]
+    since: int | None = None  # ms; what the register does not know of before may have been removed
+
+    def may_be_removed(self, order: Order) -> bool:
+        """True where retention may have taken the offer: told again, it would be reported twice."""
+        return self.since is not None and (order.at is None or order.at < self.since)
 
 
 class Orders:
@@ -192,6 +183,12 @@ def _content(order: Order) -> tuple[Any, ...]:
 # -- the comparison ---------------------------------------------------------------------------
 
 
+def within_retention(connection: Connection, terms: Terms) -> Terms:
+    """Return *terms* with the time before which retention has taken offers away."""
+    end = removals.ends(connection).get(terms.partner)
+    return terms if end is None else replace(terms, since=end + _AFTERWARDS_MS)
+
+
 def period(connection: Connection, orders: Orders, terms: Terms) -> Period | None:
     """Return from when to when the orders are; where they give no time, their offers tell."""
     given = orders.period()
@@ -218,6 +215,10 @@ def compare(
     marked in *orders*.
     """
     for order, row in _side_by_side(iter(orders), _known(connection, terms)):
+        if order and order.says and row is None and terms.may_be_removed(order):
+            counts["too old"] += 1
+            yield None
+            continue
         found = _judge(order, row, terms, within)
         if found is None:
             counts["alike"] += order is not None and order.says is not None
@@ -317,44 +318,6 @@ def _case(
         line=order.line if order else None,
         why=why,
     )
-
-
-# -- what the register is told ----------------------------------------------------------------
-
-
-def report(intake: Intake, told: Sequence[Told]) -> list[str]:
-    """Record in one commit what the register lacks; return what became of each.
-
-    `reported`; `replayed`, where it was before; `superseded`, where an answer came first; or the
-    code of a problem. The same list again makes the same messages, and changes nothing.
-    """
-    answers = intake.record_all([_message(one) for one in told])
-    return [_became(answer) for answer in answers]
-
-
-def _message(told: Told) -> Message:
-    name = f"{told.partner}\n{told.upstream}\n{told.offer}\n{told.choice}"
-    return Message(
-        partner=told.partner,
-        upstream=told.upstream,
-        offer=told.offer,
-        choice=Choice(told.choice),
-        id=str(uuid5(_IDS, name)),
-        seq=told.at,
-        at=told.at,
-        writer=WRITER,
-        source=Source.RECONCILED,
-        purchased=told.purchased,
-        order=told.order,
-    )
-
-
-def _became(answer: Recorded | Problem) -> str:
-    if isinstance(answer, Problem):
-        return answer.code
-    if answer.replayed:
-        return "replayed"
-    return "superseded" if answer.superseded else "reported"
 
 
 def _told(order: Order, terms: Terms, now: int) -> Told:

@@ -147,7 +147,7 @@ blocks = Table(
     UniqueConstraint("last_fact", name="blocks_last_fact"),  # nothing is sealed twice
 )
 
-# What a purge has taken away: the facts of a block, while the block stays. Nothing writes it yet.
+# What retention has taken away: the facts of a block, while the block stays.
 removals = Table(
     "removals",
     metadata,

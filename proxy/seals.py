@@ -7,7 +7,7 @@ verified by the same published keys.
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -43,16 +43,11 @@ class Block:
     @property
     def payload(self) -> bytes:
         """Return what is hashed and signed: every field but these two, `previous` among them."""
-        claims = {name: _plain(getattr(self, name)) for name in _CLAIMED} | {"typ": "seal", "v": 1}
-        return _b64(json.dumps(claims, separators=(",", ":"), sort_keys=True).encode())
+        return claim("seal", {name: getattr(self, name) for name in _CLAIMED})
 
     def is_signed(self, public_keys: dict[str, Any]) -> bool:
         """True when one of *public_keys* has signed this block."""
-        try:
-            receipts.verify(f"{self.payload.decode()}.{self.signature}", public_keys)
-        except (ValueError, TypeError):
-            return False
-        return True
+        return is_signed(self.payload, self.signature, public_keys)
 
     def as_json(self) -> dict[str, Any]:
         """Return the seal to keep elsewhere."""
@@ -66,6 +61,26 @@ _BYTES = ("digest", "previous", "hash")
 _TEXTS = ("partner", "kid", "signature")
 _KINDS = [bytes if name in _BYTES else str if name in _TEXTS else int for name in NAMES]
 _NOTHING: dict[type, Any] = {int: -1, str: "", bytes: b""}
+
+
+def claim(kind: str, values: Mapping[str, Any]) -> bytes:
+    """Return *values* in the one form in which they are signed, as something of *kind*."""
+    claims = {name: _plain(value) for name, value in values.items()} | {"typ": kind, "v": 1}
+    return _b64(json.dumps(claims, separators=(",", ":"), sort_keys=True).encode())
+
+
+def signature_of(payload: bytes, sign: Sign) -> str:
+    """Return the signature under *payload*, as it is stored."""
+    return _b64(sign(payload)).decode()
+
+
+def is_signed(payload: bytes, signature: str, public_keys: dict[str, Any]) -> bool:
+    """True when one of *public_keys* has signed *payload*."""
+    try:
+        receipts.verify(f"{payload.decode()}.{signature}", public_keys)
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def hash_of(payload: bytes) -> bytes:
@@ -201,7 +216,7 @@ class Seals:
             sealed_at=now,
             kid=self._kid,
         )
-        signature = _b64(self._sign(block.payload)).decode()
+        signature = signature_of(block.payload, self._sign)
         return replace(block, hash=hash_of(block.payload), signature=signature)
 
 

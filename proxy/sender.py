@@ -103,6 +103,7 @@ def _hidden(request: Request, credentials: Credentials) -> Iterator[str]:
 def _strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
+        yield json.dumps(value, ensure_ascii=False)[1:-1]  # as it is quoted in their JSON
     elif isinstance(value, dict):
         for item in value.values():
             yield from _strings(item)

@@ -26,6 +26,7 @@ CUSTOMER_FIELDS = (
     "region",
     "postcode",
 )
+PERSONAL_FIELDS = tuple(f"customer.{name}" for name in (*CUSTOMER_FIELDS, "date_of_birth"))
 
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?")

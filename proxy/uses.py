@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from proxy.choices import Message
@@ -75,6 +75,17 @@ def _first_use(connection: Connection, use: Use) -> tuple[int, str] | Problem:
     if first.digest != use.digest:
         return Problem("idempotency_key_reused")
     return int(first.created_at), str(first.jti)
+
+
+def forget(connection: Connection, befores: list[int]) -> list[int]:
+    """Forget the uses from before each of these times; return how many that were."""
+    return [_forget(connection, before) for before in befores]
+
+
+def _forget(connection: Connection, before: int) -> int:
+    tables = (open_tokens, idempotency_keys)
+    gone = (connection.execute(delete(one).where(one.c.created_at < before)) for one in tables)
+    return sum(result.rowcount for result in gone)
 
 
 def _insert(connection: Connection) -> Any:

@@ -35,11 +35,14 @@ uses                             choices errors schema
 judge                            choices exchange
 ledger                           choices register schema
 migrate                          database engines errors
-privacy                          durable errors register
+privacy                          choices durable errors register upstreams
 sealer                           database errors seals
 seals                            receipts schema
-audit                            ledger schema seals
-funnel                           schema
+removals                         schema seals
+audit                            ledger removals schema seals
+funnel                           removals schema
+retention                        database removals schema seals
+upkeep                           database erasure errors privacy retention uses
 export                           clocks durable funnel ledger schema
 reporting                        choices register
 settings_tables                  secret
@@ -62,13 +65,14 @@ sender                           choices credentials exchange judge oauth settin
                                  upstreams wire
 alerts                           clocks database errors exchange schema settings upstreams
 conflicts                        choices database ledger register schema store
-control                          conflicts dead_letters erasure errors intake reconcile
+control                          conflicts dead_letters erasure errors intake missing retention
 dead_letters                     choices database ledger register reporting store
 erasure                          choices database ledger register reporting schema store
 figures                          database errors leases schema seals
 notices                          engines
 windows                          choices leases
-reconcile                        choices errors intake schema
+missing                          choices errors intake
+reconcile                        choices missing removals schema
 orders                           choices errors reconcile register settings_tables upstreams
                                  web.cards
 tokens                           choices claims errors keys settings
@@ -76,10 +80,10 @@ inspection                       claims tokens
 worker                           choices errors leases outbox pace wakeup windows
 routes                           choices credentials errors leases reload sender settings
                                  settings_upstreams worker
-app                              alerts clocks conflicts control database dead_letters erasure
-                                 errors figures intake ledger lock migrate notices outbox privacy
-                                 receipts register reload routes sealer seals sender settings
-                                 settings_upstreams wakeup worker
+app                              alerts claims clocks conflicts control database dead_letters
+                                 erasure errors figures intake ledger lock migrate notices outbox
+                                 privacy receipts register reload retention routes sealer seals
+                                 sender settings settings_upstreams upkeep wakeup worker
 serve                            app clocks errors logs reload settings tokens web.private
                                  web.public
 __main__                         cli
@@ -119,10 +123,10 @@ web.terms                        errors reload settings tokens
 
 cli                              cli.audit cli.backup cli.check cli.conflicts cli.deliveries
                                  cli.demo cli.erase cli.export cli.init cli.keys cli.migrate
-                                 cli.receipt cli.reconcile cli.report cli.sandbox cli.serve
-                                 cli.snippet cli.token cli.work errors
-cli.audit                        audit cli.files cli.options clocks database errors ledger receipts
-                                 seals settings
+                                 cli.purge cli.receipt cli.reconcile cli.report cli.sandbox
+                                 cli.serve cli.snippet cli.token cli.work errors
+cli.audit                        audit cli.files cli.options cli.reading clocks errors ledger
+                                 receipts seals settings
 cli.backup                       backup cli.options clocks database errors ledger lock receipts
                                  settings
 cli.check                        app cli.options clocks database errors reload
@@ -131,19 +135,21 @@ cli.deliveries                   cli.options cli.writing clocks database deliver
 cli.demo                         demo.run
 cli.erase                        cli.options clocks control database erasure errors ledger lock
                                  migrate receipts settings
-cli.export                       cli.options cli.report clocks errors export funnel ledger receipts
-                                 settings
+cli.export                       cli.options cli.reading cli.report clocks errors export funnel
+                                 ledger receipts settings
 cli.files                        cli.options durable
 cli.init                         cli.files cli.keys cli.options secret settings_fields
                                  settings_tables tokens
 cli.keys                         claims cli.files cli.options settings tokens
 cli.migrate                      cli.options clocks database lock migrate
 cli.options                      errors reload settings settings_sources
+cli.purge                        app cli.options cli.writing clocks database errors reload retention
+cli.reading                      clocks database errors settings
 cli.receipt                      cli.export receipts
-cli.reconcile                    app choices cli.options cli.report cli.writing clocks control
-                                 database errors export ledger orders receipts reconcile reload
-                                 settings settings_tables
-cli.report                       assets cli.options clocks database errors export funnel settings
+cli.reconcile                    app choices cli.options cli.reading cli.report cli.writing clocks
+                                 control database errors export ledger missing orders receipts
+                                 reconcile reload settings settings_tables
+cli.report                       assets cli.options cli.reading export funnel
 cli.sandbox                      errors sandbox.options sandbox.serve
 cli.serve                        cli.options errors logs serve settings
 cli.snippet                      assets cli.options
@@ -196,6 +202,7 @@ migrations.env                   schema
 migrations.versions
 migrations.versions.v0001_first
 migrations.versions.v0002_seals
+migrations.versions.v0003_removals
 """)
 
 # A library has few homes, so that it can be judged, and replaced, in one place.
@@ -221,7 +228,7 @@ pydantic_settings  settings settings_sources
 requests           demo exchange wire
 sqlalchemy         alerts audit backup conflicts database dead_letters deliveries engines erasure
                    export figures funnel intake leases ledger migrate migrations notices outbox
-                   pace reconcile schema sealer seals store uses
+                   pace reconcile removals retention schema sealer seals store uses
 sqlite3            backup cli.backup cli.check engines erasure reconcile
 urllib3            exchange wire
 waitress           demo sandbox serve

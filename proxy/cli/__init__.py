@@ -20,6 +20,7 @@ _COMMANDS = {
     "init": "proxy.cli.init",
     "keys": "proxy.cli.keys",
     "migrate": "proxy.cli.migrate",
+    "purge": "proxy.cli.purge",
     "receipt": "proxy.cli.receipt",
     "reconcile": "proxy.cli.reconcile",
     "report": "proxy.cli.report",

@@ -12,9 +12,9 @@ import click
 from proxy import audit, seals
 from proxy.cli.files import write_secret
 from proxy.cli.options import Refusal, config_option, configuration_of, in_plain_words
-from proxy.clocks import time_of, wall
-from proxy.database import Database
-from proxy.errors import ConfigurationError, StorageUnavailable
+from proxy.cli.reading import reading
+from proxy.clocks import time_of
+from proxy.errors import ConfigurationError
 from proxy.ledger import Ledger
 from proxy.receipts import Signer, load_audit_key, load_signing_key
 from proxy.settings import Settings
@@ -70,17 +70,14 @@ def verify(
     public_keys = _public_keys(settings, keys)
     kept = _kept(seal, public_keys) if seal else []
     tally, found = audit.Tally(), _Found()
-    try:
-        with Database(settings.database, wall).snapshot() as connection:
-            with _bar("offers", audit.count(connection)) as bar:
-                found.take(audit.verify(connection, ledger, bar.update))
-                offers = bar.pos
-            with _bar("blocks", audit.count_blocks(connection)) as bar:
-                found.take(audit.verify_blocks(connection, public_keys, tally, bar.update))
-            found.take(audit.verify_kept(connection, kept))
-            since = seals.oldest_unsealed(connection)
-    except StorageUnavailable as error:
-        raise _unreadable(error) from error
+    with reading(settings) as connection:
+        with _bar("offers", audit.count(connection)) as bar:
+            found.take(audit.verify(connection, ledger, bar.update))
+            offers = bar.pos
+        with _bar("blocks", audit.count_blocks(connection)) as bar:
+            found.take(audit.verify_blocks(connection, public_keys, tally, bar.update))
+        found.take(audit.verify_kept(connection, kept))
+        since = seals.oldest_unsealed(connection)
     found.say(as_json=as_json)
     if not found.shown and not as_json:
         click.echo(f"{offers} offers and all their facts are as they were written.")
@@ -98,12 +95,8 @@ def seal_(config: Path | None, out: Path | None) -> None:
 
     `audit verify --seal FILE` finds with it that the end of the record was cut off.
     """
-    database = Database(configuration_of(config).current.database, wall)
-    try:
-        with database.snapshot() as connection:
-            newest = [seals.newest(connection, one) for one in seals.partners(connection)]
-    except StorageUnavailable as error:
-        raise _unreadable(error) from error
+    with reading(configuration_of(config).current) as connection:
+        newest = [seals.newest(connection, one) for one in seals.partners(connection)]
     if not newest:
         raise Refusal("Nothing is sealed yet; a running proxy seals every minute.")
     text = json.dumps({"seals": [block.as_json() for block in newest if block]}, indent=2)
@@ -115,13 +108,6 @@ def seal_(config: Path | None, out: Path | None) -> None:
 
 def _bar(label: str, length: int) -> Any:
     return click.progressbar(length=length, label=label, file=sys.stderr)
-
-
-def _unreadable(error: StorageUnavailable) -> ConfigurationError:
-    return ConfigurationError(
-        f"The database can not be read ({error.__cause__}); "
-        "`optout-proxy check` names the damage, `optout-proxy migrate` mends an old schema."
-    )
 
 
 def _ledger(settings: Settings) -> Ledger:
@@ -176,6 +162,8 @@ def _sentence(wrong: audit.Wrong) -> str:
 
 def _summary(tally: audit.Tally, since: int | None, kept: list[seals.Block]) -> Iterable[str]:
     yield f"{tally.sealed} facts are sealed, in {tally.blocks} blocks."
+    if tally.removed:
+        yield f"{tally.removed} more are removed, past their retention; their blocks say so."
     if since is not None:
         newer = f"{tally.newer} are newer than the last seal"
         yield f"{newer}, the oldest of them from {time_of(since)}."

@@ -10,7 +10,8 @@ import click
 
 from proxy import __version__, export, funnel
 from proxy.cli.options import Refusal, config_option, configuration_of, in_plain_words
-from proxy.cli.report import as_wanted, period_options, reading, write
+from proxy.cli.reading import reading
+from proxy.cli.report import as_wanted, period_options, write
 from proxy.clocks import time_of, wall
 from proxy.errors import ConfigurationError
 from proxy.ledger import Ledger
@@ -41,6 +42,7 @@ def command(
     _require_new(out)
     statement = _about(settings, wanted, kind, orders=orders) | {"file": out.name}
     with reading(settings) as connection:
+        wanted = funnel.kept(connection, wanted)
         counts = funnel.total(connection, wanted)
         complete = funnel.completeness(connection, wanted, counts)
         statement["period"] = _period(wanted, funnel.days(connection, wanted))

@@ -16,7 +16,8 @@ import click
 from proxy.app import Service
 from proxy.choices import Choice
 from proxy.cli.options import Refusal, config_option, configuration_of, in_plain_words
-from proxy.cli.report import reading, write
+from proxy.cli.reading import reading
+from proxy.cli.report import write
 from proxy.cli.writing import service_of
 from proxy.clocks import time_of, wall
 from proxy.control import ask, socket_path
@@ -24,6 +25,7 @@ from proxy.database import Database
 from proxy.errors import ConfigurationError, StorageUnavailable
 from proxy.export import encode
 from proxy.ledger import Ledger
+from proxy.missing import Told, report
 from proxy.orders import Form, Listing
 from proxy.receipts import load_audit_key
 from proxy.reconcile import (
@@ -32,11 +34,10 @@ from proxy.reconcile import (
     Orders,
     Period,
     Terms,
-    Told,
     compare,
     count,
     period,
-    report,
+    within_retention,
 )
 from proxy.reload import Configuration
 from proxy.settings import Settings
@@ -190,6 +191,7 @@ def _differences(
         for bad in orders.take(row, counts) if row else ():
             yield Case(kind=Difference.BAD, offer=bad.offer, line=bad.line, why=bad.why)
     with reading(settings) as connection:
+        terms = within_retention(connection, terms)
         outcome.within = period(connection, orders, terms)
         length = max(count(connection, terms), len(orders))
         with click.progressbar(length=length, label="offers", file=sys.stderr) as bar:
@@ -254,6 +256,7 @@ class _Outcome:
             "without_offer": counts["without an offer"],
             "period": {"from": time_of(first), "to": time_of(last)},
             "alike": counts["alike"],
+            "too_old": counts["too old"],
             **{str(kind): counts[kind] for kind in _DIFFERENCES},
             "missing_by_answer": {str(choice): counts[f"missing {choice}"] for choice in Choice},
             "applied": None if self._became is None else dict(self._became),
@@ -277,6 +280,8 @@ class _Outcome:
         for kind in _DIFFERENCES:
             yield f"{kind:<14}{counts[kind]:>9,}{more.get(kind, '')}"
         yield f"{'alike':<14}{counts['alike']:>9,}"
+        if counts["too old"]:
+            yield f"{'too old':<14}{counts['too old']:>9,}  (retention may have removed them)"
         yield from (f"line {bad['line']}: {bad['why']}" for bad in self._bad)
         if counts["bad"] > len(self._bad):
             yield f"bad rows that are not listed here: {counts['bad'] - len(self._bad):,}"

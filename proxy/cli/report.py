@@ -3,7 +3,6 @@
 import getpass
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -19,11 +18,8 @@ from markupsafe import Markup
 
 from proxy import __version__, assets, export, funnel
 from proxy.cli.options import Refusal, config_option, configuration_of, in_plain_words
-from proxy.clocks import wall
-from proxy.database import Database
-from proxy.errors import ConfigurationError, StorageUnavailable
+from proxy.cli.reading import reading
 from proxy.funnel import Completeness, Counts, Line, Wanted
-from proxy.settings import Settings
 
 _FORMATS = ("text", "csv", "jsonl", "html")
 _BY = ("day", "partner", "upstream")  # unless said otherwise
@@ -73,21 +69,6 @@ def as_wanted(
     return Wanted(first=next(days), last=next(days), partner=partner, by=tuple(ordered))
 
 
-@contextmanager
-def reading(settings: Settings) -> Iterator[Any]:
-    """Yield a connection that sees one moment of the register."""
-    database = Database(settings.database, wall)
-    try:
-        with database.snapshot() as connection:
-            yield connection
-    except StorageUnavailable as error:
-        raise ConfigurationError(
-            f"The database can not be read ({error.__cause__}); `optout-proxy check` says more."
-        ) from error
-    finally:
-        database.dispose()
-
-
 def write(out: Path, lines: Iterable[bytes]) -> export.Written:
     """Write *lines* to the new file *out*; refuse in a sentence where that is impossible."""
     try:
@@ -129,6 +110,7 @@ def command(
     wanted = as_wanted(by=by or _BY, **period)
     settings = configuration_of(config).current
     with reading(settings) as connection:
+        wanted = funnel.kept(connection, wanted)
         total = funnel.total(connection, wanted)
         complete = funnel.completeness(connection, wanted, total)
         days = funnel.days(connection, wanted)
@@ -285,12 +267,7 @@ def _series(report: Report, days: tuple[date | None, date | None]) -> tuple[str,
     length = (last - first).days + 1
     span = "day" if length <= _POINTS else "week" if length <= 7 * _POINTS else "month"
     span = next((word for word in report.wanted.by if word in ("week", "month")), span)
-    wanted = Wanted(
-        first=report.wanted.first,
-        last=report.wanted.last,
-        partner=report.wanted.partner,
-        by=(span,),
-    )
+    wanted = replace(report.wanted, by=(span,))
     counted = {line.key[0]: line.counts for line in report.lines_of(wanted)}
     names = dict.fromkeys(funnel.label(span, first + timedelta(days=day)) for day in range(length))
     return span, [Line((name,), counted.get(name, Counts())) for name in names]

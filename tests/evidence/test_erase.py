@@ -183,10 +183,10 @@ def control(register: Register, erasures: Erasures, tmp_path: Path) -> Control:
     ledger, database = Ledger(KEY), register.database
     return Control(
         tmp_path / "sock",
-        DeadLetters(database, ledger),
-        Conflicts(database, ledger),
-        register.intake,
-        erasures,
+        dead_letters=DeadLetters(database, ledger),
+        conflicts=Conflicts(database, ledger),
+        intake=register.intake,
+        erasures=erasures,
     )
 
 

@@ -115,10 +115,10 @@ def test_a_running_service_does_it(tmp_path: Path, *, knows: bool, status: int, 
     service.intake.record(a_message("first", upstream="tickets", purchased=True, order="ORDER-1"))
     control = Control(
         socket_path(tmp_path / "optout.db"),
-        DeadLetters(service.database, ledger),
-        Conflicts(service.database, ledger),
-        service.intake,
-        Erasures(service.database, ledger) if knows else None,
+        dead_letters=DeadLetters(service.database, ledger),
+        conflicts=Conflicts(service.database, ledger),
+        intake=service.intake,
+        erasures=Erasures(service.database, ledger) if knows else None,
     )
     control.start()
     try:

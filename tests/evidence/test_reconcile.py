@@ -11,8 +11,9 @@ from proxy import audit
 from proxy.choices import Choice
 from proxy.errors import ConfigurationError
 from proxy.ledger import Ledger
+from proxy.missing import Told, report
 from proxy.orders import Form, Listing
-from proxy.reconcile import Bad, Order, Orders, Terms, Told, report
+from proxy.reconcile import Bad, Order, Orders, Terms
 from proxy.register import Offer
 from proxy.schema import facts
 from tests.core.conftest import DAY, HOUR, START, Register, a_message

@@ -17,8 +17,9 @@ from sqlalchemy import select
 
 from proxy.choices import Choice
 from proxy.ledger import Ledger
+from proxy.missing import report
 from proxy.orders import Form, Listing
-from proxy.reconcile import Bad, Case, Orders, Terms, compare, period, report
+from proxy.reconcile import Bad, Case, Orders, Terms, compare, period
 from proxy.schema import facts, offers
 from tests.core.conftest import DAY, Register, a_message
 

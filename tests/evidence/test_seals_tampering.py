@@ -259,7 +259,8 @@ def invent_an_offer(connection: sqlite3.Connection, dice: Random) -> audit.Wrong
 
 def rewrite_with_the_key(connection: sqlite3.Connection, dice: Random) -> audit.Wrong:
     """An insider has the audit key: fact and row are right, the block is not."""
-    last = "SELECT max(f.id) FROM facts f GROUP BY f.offer_id"
+    sealed = "SELECT max(last_fact) FROM blocks"
+    last = f"SELECT max(f.id) FROM facts f GROUP BY f.offer_id HAVING max(f.id) <= ({sealed})"
     told = connection.execute(f"SELECT * FROM facts WHERE id IN ({last})").fetchall()
     fact = dict(dice.choice(told))
     (offer,) = (row for row in rows(connection, "offers") if row["id"] == fact["offer_id"])

@@ -1,0 +1,428 @@
+"""Retention: what is past it goes, whole blocks at a time, and the record still verifies."""
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from time import sleep
+
+import pytest
+from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy.exc import DBAPIError
+
+from proxy import audit, funnel, removals, seals
+from proxy.erasure import Erasures
+from proxy.ledger import Ledger
+from proxy.receipts import Signer, load_signing_key
+from proxy.removals import removal_of
+from proxy.retention import Purged, Retention, would
+from proxy.schema import facts, idempotency_keys, offers, open_tokens
+from proxy.sealer import Sealer
+from proxy.seals import Seals
+from proxy.upkeep import Upkeep
+from tests.core import conftest as core
+from tests.core.conftest import DAY, DELIVERED, REFUSED, Clock, Register, a_message
+from tests.evidence.filled import KEY
+
+postgres, url, clock, database = core.postgres, core.url, core.clock, core.database
+make_register, register = core.make_register, core.register
+
+KEPT = {"ACME": 30 * DAY}
+
+
+class Record:
+    """A register whose facts are sealed, and what removes from it."""
+
+    def __init__(self, register: Register, folder: Path) -> None:
+        self.register = register
+        self.folder = folder
+        self.key, _ = load_signing_key(folder / "signing.pem")
+        self.signer = Signer(self.key, "optout-proxy:test")
+        self.sealer = Sealer(register.database, Seals(self.signer.kid, self.key.sign))
+        self.retention = Retention(register.database, self.signer.kid, self.key.sign, lambda: KEPT)
+
+    def decline(self, *names: str, ends: bool = True) -> None:
+        """Record a decline of each offer, report it, and close a block."""
+        for name in names:
+            self.register.decline(name)
+            if ends:
+                self.register.attempt(DELIVERED)
+        self.sealer.seal()
+
+    def purge(self) -> list[Purged]:
+        """Remove what is past its retention, all of it."""
+        gone, is_done = self.retention.purge()
+        assert is_done
+        return gone
+
+    def upkeep(self, **options: float) -> Upkeep:
+        """Return what does all of this by itself."""
+        return Upkeep(
+            self.register.database,
+            retention=self.retention,
+            customers=None,
+            erasures=Erasures(self.register.database, Ledger(KEY)),
+            patience=lambda _partner, _upstream: DAY,
+            **options,
+        )
+
+    def names(self) -> list[str]:
+        """Return the offers that the register knows."""
+        with self.register.database.read() as connection:
+            return list(connection.execute(select(offers.c.offer).order_by(offers.c.id)).scalars())
+
+    def count(self) -> int:
+        """Return how many facts there are."""
+        with self.register.database.read() as connection:
+            query = select(func.count()).select_from(facts)
+            return int(connection.execute(query).scalar_one())
+
+    def wrong(self) -> list[str]:
+        """Return what the audit and the completeness statement have to say."""
+        keys = self.signer.public_keys()
+        with self.register.database.snapshot() as connection:
+            found = list(audit.verify(connection, Ledger(KEY)))
+            found += audit.verify_blocks(connection, keys, audit.Tally())
+            wanted = funnel.kept(connection, funnel.Wanted())
+            complete = funnel.completeness(connection, wanted, funnel.total(connection, wanted))
+        return [one.why for one in found] + list(complete.faults)
+
+
+@pytest.fixture
+def record(register: Register, tmp_path: Path) -> Record:
+    """One on each engine."""
+    return Record(register, tmp_path)
+
+
+def test_what_is_past_its_retention_goes(record: Record, clock: Clock) -> None:
+    """The offers, their facts, and nothing else; the blocks stay and say so."""
+    record.decline("old-1", "old-2")
+    sealed_at = clock.now
+    clock.pass_ms(29 * DAY)
+    record.decline("young")
+    assert record.purge() == []
+    clock.pass_ms(DAY + 1)
+
+    with record.register.database.read() as connection:
+        kept = [seals.newest(connection, "ACME"), seals.find(connection, "ACME", 1)]
+    went = Purged(partner="ACME", blocks=1, facts=6, offers=2, until=sealed_at)
+    assert list(would(record.register.database, KEPT)) == [went]
+    assert record.purge() == [went]
+    assert record.purge() == []
+    assert (record.names(), record.count()) == (["young"], 3)
+    assert record.wrong() == []
+    with record.register.database.snapshot() as connection:
+        assert list(audit.verify_kept(connection, [one for one in kept if one])) == []
+        counted = audit.Tally()
+        list(audit.verify_blocks(connection, record.signer.public_keys(), counted))
+    assert counted == audit.Tally(blocks=2, sealed=3, removed=6, newer=0)
+
+
+def test_an_offer_that_was_touched_later_stays(
+    record: Record, register: Register, clock: Clock
+) -> None:
+    """Its first facts go with their block; it has what it had, and goes with its last fact."""
+    register.decline("first", purchased=True, order="ORDER-1")
+    register.attempt(DELIVERED)
+    record.sealer.seal()
+    clock.pass_ms(20 * DAY)
+    register.accept("first")
+    record.sealer.seal()
+    clock.pass_ms(11 * DAY)
+    record.decline("second")
+
+    assert [(one.facts, one.offers) for one in record.purge()] == [(3, 0)]
+    assert (register.find("first").order_reference, register.find("first").facts) == ("ORDER-1", 4)
+    assert record.wrong() == []
+
+    clock.pass_ms(30 * DAY + 1)
+    record.decline("third")
+    assert [(one.facts, one.offers) for one in record.purge()] == [(4, 2)]
+    assert record.names() == ["third"]
+    assert record.wrong() == []
+
+
+def test_what_an_old_offer_told_of_a_person_goes_first(
+    record: Record, register: Register, clock: Clock
+) -> None:
+    """Where its block is held by another offer, the row stays without its personal data."""
+    register.decline("old", purchased=True, order="ORDER-1", metadata={"seat": "12A"})
+    record.sealer.seal()
+    register.attempt(DELIVERED)
+    register.decline("waiting", upstream="settling")
+    record.sealer.seal()
+    clock.pass_ms(31 * DAY)
+    record.decline("newest", ends=False)
+
+    assert [(one.facts, one.offers) for one in record.purge()] == [(1, 0)]
+    assert record.names() == ["old", "waiting", "newest"]
+    old = register.find("old")
+    assert (old.order_reference, old.metadata, old.facts) == (None, "{}", 3)
+    assert record.wrong() == []
+
+
+@pytest.mark.parametrize("upstream", ["settling", "purchase", "implying"])
+def test_what_is_on_its_way_stays(record: Record, clock: Clock, upstream: str) -> None:
+    """A report that is due or held, and an offer that may yet count as declined."""
+    choice = "undecided" if upstream == "implying" else "declined"
+    said = a_message("waiting", choice, upstream=upstream, purchased=upstream == "implying")
+    record.register.intake.record(said)
+    record.sealer.seal()
+    clock.pass_ms(40 * DAY)
+    record.decline("newest", ends=False)
+
+    assert record.purge() == []
+    assert "waiting" in record.names()
+
+
+def test_what_nobody_settled_goes_and_is_counted(
+    record: Record, register: Register, clock: Clock
+) -> None:
+    """A dead letter and a conflict are told to a person for as long as the retention is."""
+    register.decline("dead")
+    register.attempt(REFUSED)
+    register.decline("conflict")
+    register.attempt(DELIVERED)
+    register.accept("conflict")
+    record.sealer.seal()
+    clock.pass_ms(8 * DAY)
+    register.outbox.tick()
+    clock.pass_ms(31 * DAY)
+    record.decline("newest")
+
+    assert [one.unsettled for one in record.purge()] == [2]
+
+
+def test_the_newest_block_stays(record: Record, clock: Clock) -> None:
+    """The ids of facts go on from there: a block would never hold what came before it."""
+    record.decline("only")
+    clock.pass_ms(400 * DAY)
+
+    assert record.purge() == []
+    record.decline("next")
+    assert [one.facts for one in record.purge()] == [3]
+    assert record.wrong() == []
+
+
+def test_an_offer_may_come_back(record: Record, clock: Clock) -> None:
+    """What is said of it after the removal begins a new line."""
+    record.decline("offer-1")
+    clock.pass_ms(31 * DAY)
+    record.decline("newest")
+    record.purge()
+    record.register.decline("offer-1")
+    record.sealer.seal()
+
+    assert record.register.find("offer-1").facts == 1
+    assert record.wrong() == []
+
+
+def test_partners_keep_what_they_say(record: Record, register: Register, clock: Clock) -> None:
+    """One with another retention keeps its own, also between the facts of the first."""
+    register.decline("ours")
+    register.attempt(DELIVERED)
+    register.decline("theirs", partner="OTHER")
+    register.decline("also-ours")
+    register.attempt(DELIVERED)
+    record.sealer.seal()
+    clock.pass_ms(31 * DAY)
+    record.decline("newest")
+
+    assert [one.partner for one in record.purge()] == ["ACME"]
+    assert record.names() == ["theirs", "newest"]
+    assert record.wrong() == []
+
+
+# -- the guard --------------------------------------------------------------------------------
+
+
+def test_the_database_lets_no_other_fact_go(record: Record, clock: Clock) -> None:
+    """Not one of a block that stays, and not one that no block holds."""
+    record.decline("old")
+    clock.pass_ms(31 * DAY)
+    record.decline("young")
+    record.purge()
+    record.register.decline("unsealed")
+    for offer in ("young", "unsealed"):
+        row = record.register.find(offer).id
+        with (
+            pytest.raises(DBAPIError, match="append-only"),
+            record.register.database.begin() as connection,
+        ):
+            connection.execute(delete(facts).where(facts.c.offer_id == row))
+    assert record.wrong() == []
+
+
+def test_a_removal_is_for_good(record: Record, clock: Clock) -> None:
+    """It can be neither changed nor taken back."""
+    record.decline("old")
+    clock.pass_ms(31 * DAY)
+    record.decline("young")
+    record.purge()
+    for change in ("DELETE FROM removals", "UPDATE removals SET count = 0"):
+        with (
+            pytest.raises(DBAPIError, match="append-only"),
+            record.register.database.begin() as connection,
+        ):
+            connection.execute(text(change))
+
+
+Tamper = Callable[[Record], None]
+
+
+def _forget_the_removal(record: Record) -> None:
+    _unguard(record, "removals", "DELETE FROM removals")
+
+
+def _change_the_removal(record: Record) -> None:
+    _unguard(record, "removals", "UPDATE removals SET removed_at = removed_at + 1")
+
+
+def _sign_with_another_key(record: Record) -> None:
+    other, _ = load_signing_key(record.folder / "other.pem")
+    with record.register.database.begin() as connection:
+        block = seals.find(connection, "ACME", 2)
+        assert block
+        removals.write(connection, removal_of(block, now=1, kid=record.signer.kid, sign=other.sign))
+        connection.execute(
+            delete(facts).where(facts.c.id.between(block.first_fact, block.last_fact))
+        )
+
+
+def _put_a_fact_back(record: Record) -> None:
+    with record.register.database.begin() as connection:
+        row = connection.execute(select(facts).order_by(facts.c.id).limit(1)).mappings().one()
+        connection.execute(insert(facts), [dict(row) | {"id": 1, "ordinal": 99, "message": "x"}])
+
+
+def _cut_a_young_offer(record: Record) -> None:
+    _unguard(record, "facts", "DELETE FROM facts WHERE ordinal = 1")
+
+
+def _unguard(record: Record, table: str, change: str) -> None:
+    with record.register.database.begin() as connection:
+        names = {
+            "sqlite": "SELECT name FROM sqlite_master "
+            f"WHERE type = 'trigger' AND tbl_name = '{table}'",
+            "postgresql": f"SELECT tgname FROM pg_trigger WHERE tgrelid = '{table}'::regclass "
+            "AND NOT tgisinternal",
+        }[connection.dialect.name]
+        on = f" ON {table}" if connection.dialect.name == "postgresql" else ""
+        for name in connection.execute(text(names)).scalars().all():
+            connection.execute(text(f"DROP TRIGGER {name}{on}"))
+        connection.execute(text(change))
+
+
+@pytest.mark.parametrize(
+    ("tamper", "why"),
+    [
+        (_forget_the_removal, "3 facts were sealed, 0 are there"),
+        (_change_the_removal, "no key of ours has signed its removal"),
+        (_sign_with_another_key, "no key of ours has signed its removal"),
+        (_put_a_fact_back, "it was removed, and 1 of its facts are there"),
+        (_cut_a_young_offer, "the fact is missing"),
+    ],
+)
+def test_what_was_not_removed_by_us_is_found(
+    record: Record, clock: Clock, tamper: Tamper, why: str
+) -> None:
+    """A removal is worth its signature, and no more than the block that it names."""
+    record.decline("old")
+    clock.pass_ms(31 * DAY)
+    record.decline("middle")
+    record.decline("young")
+    record.purge()
+    assert record.wrong() == []
+
+    tamper(record)
+    assert any(why in one for one in record.wrong())
+
+
+# -- all of it together -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_happens_the_record_holds(record: Record, clock: Clock, seed: int) -> None:
+    """Random weeks of choices, deliveries, seals and purges: nothing young goes, all verifies."""
+    dice = Random(seed)
+    touched: dict[str, int] = {}
+    for step in range(90):
+        name = f"offer-{dice.randrange(step + 1)}"
+        if name not in touched or name in record.names():
+            touched[name] = clock.now
+            (record.register.decline if dice.random() < 0.7 else record.register.accept)(name)
+        if dice.random() < 0.7:
+            for delivery in record.register.claim().deliveries:
+                outcome = REFUSED if dice.random() < 0.1 else DELIVERED
+                record.register.outbox.finish(delivery, record.register.bucket, outcome)
+                touched[delivery.offer] = clock.now
+        if dice.random() < 0.5:
+            record.sealer.seal()
+        if dice.random() < 0.1:
+            record.purge()
+        clock.pass_ms(dice.randrange(2 * DAY))
+        record.register.outbox.tick()
+    record.purge()
+
+    young = {name for name, at in touched.items() if at >= clock.now - KEPT["ACME"]}
+    assert young <= set(record.names())
+    with record.register.database.read() as connection:
+        assert removals.newest(connection, "ACME") > 0
+    assert record.wrong() == []
+
+
+def test_the_report_counts_whole_days_only(record: Record, clock: Clock) -> None:
+    """A day of which something is gone is not in it, and its statement says so."""
+    record.decline("old")
+    clock.pass_ms(40 * DAY)
+    record.decline("young")
+    record.purge()
+    with record.register.database.snapshot() as connection:
+        wanted = funnel.kept(connection, funnel.Wanted())
+        complete = funnel.completeness(connection, wanted, funnel.total(connection, wanted))
+
+    assert complete.holds
+    assert complete.offers == 1
+    assert "Of ACME only offers from 2027-01-16 on are counted" in complete.sentence
+
+
+# -- upkeep -----------------------------------------------------------------------------------
+
+
+def test_upkeep_forgets_uses(record: Record, register: Register, clock: Clock) -> None:
+    """What a token has named, and the key of a session, are kept while they can matter."""
+    tables = (open_tokens, idempotency_keys)
+    named = {"partner": "ACME", "jti": "jti-1", "offer": "offer-1", "created_at": clock.now}
+    used = {"partner": "ACME", "key": "k", "digest": "d", "jti": "j", "created_at": clock.now}
+    with register.database.begin() as connection:
+        for table, row in zip(tables, (named, used), strict=True):
+            connection.execute(insert(table), [row])
+    upkeep = record.upkeep()
+
+    def left() -> list[int]:
+        with register.database.read() as connection:
+            counts = (select(func.count()).select_from(table) for table in tables)
+            return [int(connection.execute(count).scalar_one()) for count in counts]
+
+    clock.pass_ms(31 * DAY)
+    upkeep.run()
+    assert left() == [1, 1]
+    clock.pass_ms(2 * DAY)
+    upkeep.run()
+    assert left() == [0, 0]
+
+
+def test_upkeep_removes_and_destroys_by_itself(record: Record, clock: Clock) -> None:
+    """Its loop begins soon after the start."""
+    record.decline("old")
+    clock.pass_ms(31 * DAY)
+    record.decline("young")
+    upkeep = record.upkeep(first_s=0.01)
+    upkeep.start()
+    try:
+        for _ in range(500):
+            if record.names() == ["young"]:
+                break
+            sleep(0.02)
+    finally:
+        upkeep.stop()
+    assert record.names() == ["young"]
