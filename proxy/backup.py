@@ -5,12 +5,14 @@ the time of the backup as that of an attempt whose answer is unknown, and the ru
 do the rest: the same key while the insurer remembers it, a person after that.
 """
 
+import fcntl
 import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -220,13 +222,33 @@ def _refuse_own(database: Path, file: Path) -> None:
 def _unnamed(file: Path) -> Iterator[Path]:
     """Yield a new empty file in the folder of *file*, mode 0600; what is left of it goes."""
     real = file.resolve()
+    _sweep(real)
     copy = real.with_name(f".{real.name}.{secrets.token_hex(8)}")
-    os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    held = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
+        fcntl.flock(held, fcntl.LOCK_EX)
         yield copy
     finally:
-        for one in _with(copy, ("", *_BESIDE_DATA)):
-            one.unlink(missing_ok=True)
+        _remove(copy)
+        os.close(held)
+
+
+def _sweep(file: Path) -> None:
+    """Take away what killed ones left: each as large as the database, and erased from by nobody.
+
+    One that is still made is locked before anything is in it.
+    """
+    for copy in file.parent.glob(f".{escape(file.name)}.{'[0-9a-f]' * 16}"):
+        written = [one for one in _with(copy, _HOLDING) if one.exists() and one.stat().st_size]
+        with suppress(OSError), copy.open("rb") as left:
+            if written:
+                fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(copy)
+
+
+def _remove(copy: Path) -> None:
+    for one in _with(copy, ("", *_BESIDE_DATA)):
+        one.unlink(missing_ok=True)
 
 
 def _copy(file: Path, copy: Path, progress: Progress) -> None:

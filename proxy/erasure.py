@@ -12,7 +12,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, or_, select, tuple_, update
+from sqlalchemy import Connection, and_, or_, select, update
 
 from proxy import store
 from proxy.choices import Report, Source
@@ -143,9 +143,15 @@ class Erasures:
 
 
 def _forget_each(connection: Connection, pages: list[list[_Seen]]) -> list[int]:
-    seen = tuple_(offers.c.id, offers.c.updated_at)  # what has changed since is not old any more
+    return [_forget(connection, page) for page in pages]
+
+
+def _forget(connection: Connection, page: list[_Seen]) -> int:
+    rows, changed = zip(*page, strict=True)
     forgotten = update(offers).values(metadata="{}", customer=None, customer_key=None, body=None)
-    return [connection.execute(forgotten.where(_RESTS, seen.in_(page))).rowcount for page in pages]
+    # Not as pairs: SQLite reads the whole table for them. What has changed since has a new time.
+    seen = offers.c.id.in_(rows) & offers.c.updated_at.in_(set(changed))
+    return connection.execute(forgotten.where(_RESTS, seen)).rowcount
 
 
 def erase(offer: Offer) -> Offer:

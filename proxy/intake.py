@@ -1,11 +1,10 @@
 """Record what was said: one commit for offer, fact and delivery. 202 means: this returned."""
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, select
 
 from proxy import ledger as facts_of
 from proxy import store, uses
@@ -13,6 +12,7 @@ from proxy.choices import Choice, Message, Recorded, Source
 from proxy.database import Database
 from proxy.errors import Problem
 from proxy.ledger import Fact, Ledger
+from proxy.metadata import as_text, described
 from proxy.privacy import CustomerKeys
 from proxy.register import Offer, Policy, say
 from proxy.schema import facts
@@ -81,7 +81,7 @@ class Intake:
             partner=partner,
             upstream=upstream,
             offer=offer,
-            metadata=_text(metadata),
+            metadata=as_text(metadata),
             customer=customer or {},
         )
         self._database.write(self._know_all, known)
@@ -135,7 +135,7 @@ class Intake:
         changed: list[tuple[Offer, Fact]] = []
         for one in known:
             key = (one.partner, one.upstream, one.offer)
-            offer = self._seal(with_metadata(rows[key], one.metadata), one.customer, now)
+            offer = self._seal(described(rows[key], one.metadata), one.customer, now)
             rows[key] = offer
             if offer.facts == 0 or one.metadata or one.customer:
                 fact = Fact(kind="offer.shown", at=now, source=Source.SERVER, metadata=one.metadata)
@@ -171,10 +171,10 @@ class _Batch:
             return _recorded(message, offer, earlier, replayed=True), None
         standing = self._earlier.get((message.partner, offer.message or ""))
         after = say(offer, message, policy, self._now, standing.seq if standing else 0)
-        metadata = _text(message.metadata)
-        offer = after.offer
+        metadata = as_text(message.metadata)
+        offer = described(after.offer, metadata, outdated=after.superseded)
         if not after.superseded:
-            offer = self._seal(with_metadata(offer, metadata), message.customer, self._now)
+            offer = self._seal(offer, message.customer, self._now)
         self._rows[key] = offer
         fact = facts_of.said(message, at=self._now, superseded=after.superseded, metadata=metadata)
         self.changed.append((offer, fact))
@@ -236,23 +236,10 @@ def _is_outdated(message: Message, offer: Offer, *, replayed: bool) -> bool:
     )
 
 
-def _text(metadata: Mapping[str, Any] | None) -> str | None:
-    return json.dumps(dict(metadata), sort_keys=True) if metadata else None
-
-
-def with_metadata(offer: Offer, metadata: str | None) -> Offer:
-    """Return *offer* with what the partner's server says about it; the product stays known."""
-    if metadata is None or offer.body is not None:  # frozen at the first claim
-        return offer
-    product = json.loads(metadata).get("product")
-    return replace(
-        offer, metadata=metadata, product=offer.product if product is None else str(product)
-    )
-
-
 def _earlier(
     connection: Connection, wanted: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], _Earlier]:
+    partners, messages = map(set, zip(*wanted, strict=True)) if wanted else ((), ())
     query = select(
         facts.c.partner,
         facts.c.message,
@@ -262,7 +249,9 @@ def _earlier(
         facts.c.purchased,
         facts.c.at,
         facts.c.superseded,
-    ).where(tuple_(facts.c.partner, facts.c.message).in_(sorted(wanted)))
+    )
+    # Not as pairs: SQLite reads the whole table for them. What else is found is not asked for.
+    query = query.where(facts.c.partner.in_(partners), facts.c.message.in_(messages))
     return {
         (row.partner, row.message): _Earlier(
             offer_id=row.offer_id,

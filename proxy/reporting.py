@@ -61,8 +61,12 @@ def finish(offer: Offer, outcome: Outcome, now: int, dice: Dice = random.random)
 
 
 def _withdrawn(offer: Offer) -> Offer:
-    """The customer accepted meanwhile: a conflict only if the insurer may have heard of it."""
-    offer = replace(offer, conflicts=offer.conflicts - {ACCEPTANCE})
+    """The customer accepted meanwhile: a conflict only if the insurer may have heard of it.
+
+    In a later epoch the conflict may be that of an earlier one, so a person looks.
+    """
+    if offer.epoch == 1:
+        offer = replace(offer, conflicts=offer.conflicts - {ACCEPTANCE})
     return cancel(offer, conflict=offer.unknown_at is not None)
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
+from operator import eq
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from proxy.choices import Choice, Report
@@ -24,8 +25,9 @@ _UPDATE = (
 OFFERS = select(*(offers.c[name] for name in _NAMES))  # in the order that `offer_of` reads
 _LOCKED = OFFERS.order_by(offers.c.id).with_for_update()
 _BY_ID = _LOCKED.where(offers.c.id.in_(bindparam("ids", expanding=True)))
-_KEY = tuple_(offers.c.partner, offers.c.upstream, offers.c.offer)
-_BY_KEY = _LOCKED.where(_KEY.in_(bindparam("keys", expanding=True)))
+_KEY = (offers.c.partner, offers.c.upstream, offers.c.offer)
+# Not as triples: SQLite reads the whole table for two of them.
+_BY_KEY = _LOCKED.where(*(part.in_(bindparam(part.name, expanding=True)) for part in _KEY))
 
 
 def offer_of(row: Row[Any]) -> Offer:
@@ -48,7 +50,7 @@ def values_of(offer: Offer) -> dict[str, Any]:
 
 def find(connection: Connection, key: Key) -> Offer | None:
     """Return the offer under *key*, if it is known."""
-    row = connection.execute(OFFERS.where(_KEY.in_([key]))).first()
+    row = connection.execute(OFFERS.where(*map(eq, _KEY, key))).first()
     return offer_of(row) if row else None
 
 
@@ -116,8 +118,10 @@ def _parameters(offer: Offer, now: int) -> dict[str, Any]:
 
 
 def _select(connection: Connection, keys: Sequence[Key]) -> dict[Key, Offer]:
-    rows = connection.execute(_BY_KEY, {"keys": list(keys)})
-    return {(row[1], row[2], row[3]): offer_of(row) for row in rows}
+    names = (part.name for part in _KEY)
+    parts = dict(zip(names, map(list, map(set, zip(*keys, strict=True))), strict=True))
+    found = {(row[1], row[2], row[3]): row for row in connection.execute(_BY_KEY, parts)}
+    return {key: offer_of(found[key]) for key in keys if key in found}
 
 
 def _make_known(connection: Connection, keys: Sequence[Key], now: int) -> None:

@@ -10,6 +10,8 @@ clocks
 errors
 logs
 origins
+pages
+policies
 schema
 settings_refusals
 signature
@@ -19,6 +21,8 @@ upstreams
 wakeup
 wire
 claims                           errors origins strictjson
+page_controls                    pages
+visits                           origins wire
 engines                          errors
 database                         engines errors
 backup                           choices database durable errors ledger migrate register
@@ -34,6 +38,7 @@ settings_fields                  origins upstreams
 uses                             choices errors schema
 judge                            choices exchange
 ledger                           choices register schema
+metadata                         register
 migrate                          database engines errors
 privacy                          choices durable errors register upstreams
 sealer                           database errors seals
@@ -52,7 +57,8 @@ settings_upstreams               secret settings_fields settings_tables upstream
 store                            choices ledger register schema
 credentials                      errors exchange oauth secret settings_upstreams signature
                                  upstreams wire
-intake                           choices database errors ledger privacy register schema store uses
+intake                           choices database errors ledger metadata privacy register schema
+                                 store uses
 leases                           choices ledger pace privacy register reporting schema store
                                  upstreams
 settings                         errors secret settings_fields settings_refusals settings_sources
@@ -77,6 +83,8 @@ orders                           choices errors reconcile register settings_tabl
                                  web.cards
 tokens                           choices claims errors keys settings
 inspection                       claims tokens
+page_tokens                      errors inspection pages settings tokens visits
+page_check                       page_controls page_tokens pages policies settings visits
 worker                           choices errors leases outbox pace wakeup windows
 routes                           choices credentials errors leases reload sender settings
                                  settings_upstreams worker
@@ -129,7 +137,8 @@ cli.audit                        audit cli.files cli.options cli.reading clocks 
                                  receipts seals settings
 cli.backup                       backup cli.options clocks database errors ledger lock receipts
                                  settings
-cli.check                        app cli.options clocks database errors reload
+cli.check                        app assets cli.options clocks database errors page_check reload
+                                 settings visits
 cli.conflicts                    cli.options cli.writing clocks conflicts database errors reload
 cli.deliveries                   cli.options cli.writing clocks database deliveries reload
 cli.demo                         demo.run
@@ -225,12 +234,12 @@ pydantic           secret settings settings_fields settings_refusals settings_so
                    settings_tables settings_upstreams
 pydantic_core      secret settings_refusals settings_tables
 pydantic_settings  settings settings_sources
-requests           demo exchange wire
+requests           demo exchange visits wire
 sqlalchemy         alerts audit backup conflicts database dead_letters deliveries engines erasure
                    export figures funnel intake leases ledger migrate migrations notices outbox
                    pace reconcile removals retention schema sealer seals store uses
 sqlite3            backup cli.backup cli.check engines erasure reconcile
-urllib3            exchange wire
+urllib3            exchange visits wire
 waitress           demo sandbox serve
 werkzeug           demo sandbox web
 """)

@@ -2,17 +2,27 @@
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import Engine, delete, select, text, update
+from sqlalchemy.event import listen, remove
 from sqlalchemy.exc import DBAPIError
 
-from proxy.choices import Choice, Recorded, Report
+from proxy.choices import Choice, Outcome, Recorded, Report, Source
 from proxy.errors import Problem
 from proxy.ledger import Ledger
 from proxy.schema import facts
 from proxy.uses import Use
-from tests.core.conftest import DAY, HOUR, START, Register, a_message
+from tests.core.conftest import (
+    DAY,
+    DELIVERED,
+    HOUR,
+    START,
+    UNREACHED,
+    Register,
+    a_message,
+)
 
 
 def test_what_is_recorded_is_on_disk(register: Register) -> None:
@@ -203,3 +213,47 @@ def test_a_message_of_yesterday_is_still_a_replay(register: Register) -> None:
     register.clock.pass_ms(400 * DAY)
 
     assert register.intake.record(message).replayed
+
+
+@pytest.mark.parametrize("ends", [None, UNREACHED, DELIVERED], ids=str)
+def test_a_late_word_of_the_product_is_taken(register: Register, ends: Outcome | None) -> None:
+    """The funnel counts by it; the insurer is told of nothing anew."""
+    register.decline()
+    if ends:
+        register.attempt(ends)
+    before = register.find()
+    register.intake.record(
+        a_message(
+            choice="undecided", source=Source.SERVER, writer="server", metadata={"product": "trip"}
+        )
+    )
+
+    assert register.find().product == "trip"
+    assert (register.find().metadata, register.find().body) == (before.metadata, before.body)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_no_message_reads_a_whole_table(register: Register) -> None:
+    """Two offers in one commit, answered before: each is found by an index."""
+    for offer in ("offer-1", "offer-2"):
+        register.decline(offer)
+    asked: list[tuple[str, Any]] = []
+
+    def note(*event: Any) -> None:
+        asked.append((event[2], event[3]))
+
+    listen(Engine, "before_cursor_execute", note)
+    try:
+        register.intake.record_all([a_message("offer-1"), a_message("offer-2")])
+        register.intake.find("ACME", "now", "offer-1")
+    finally:
+        remove(Engine, "before_cursor_execute", note)
+    with register.database.read() as connection:
+        plans = [
+            step[3]
+            for statement, values in asked
+            if statement.startswith(("SELECT", "UPDATE"))
+            for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        ]
+    assert len(plans) >= 4
+    assert [step for step in plans if step.startswith("SCAN")] == []

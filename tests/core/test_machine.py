@@ -135,7 +135,8 @@ class Model:
             return
         self.maybe_sent = self.maybe_sent or outcome == "unknown"
         if self.choice != "declined":
-            self.conflicts.discard("acceptance")
+            if self.epoch == 1:
+                self.conflicts.discard("acceptance")
             if self.maybe_sent:
                 self.conflicts.add("acceptance")
             self.report = "cancelled"

@@ -3,6 +3,7 @@
 import pytest
 
 from proxy.choices import Choice, Outcome, Report
+from proxy.register import ACCEPTANCE
 from tests.core.conftest import (
     DAY,
     DELIVERED,
@@ -243,6 +244,22 @@ def test_an_acceptance_while_sending_that_was_refused_is_no_conflict(register: R
     register.outbox.finish(delivery, register.bucket, UNREACHED)
 
     assert (register.find().report, register.find().conflict) == (Report.CANCELLED, False)
+
+
+def test_an_earlier_reports_conflict_outlives_a_later_attempt(register: Register) -> None:
+    """The insurer may hold the first decline, whatever becomes of the second report of it."""
+    register.decline()
+    register.attempt(TIMED_OUT)
+    register.accept()
+    register.clock.pass_ms(1)
+    register.decline()
+    delivery = register.claim_one()
+    register.accept()
+    register.outbox.finish(delivery, register.bucket, UNREACHED)
+
+    offer = register.find()
+    assert (offer.choice, offer.report) == (Choice.ACCEPTED, Report.CANCELLED)
+    assert offer.conflicts == {ACCEPTANCE}
 
 
 def test_an_acceptance_while_sending_that_was_delivered_is_a_conflict(register: Register) -> None:

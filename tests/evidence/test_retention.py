@@ -1,90 +1,21 @@
 """Retention: what is past it goes, whole blocks at a time, and the record still verifies."""
 
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from time import sleep
 
 import pytest
-from sqlalchemy import delete, func, insert, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import func, insert, select
 
 from proxy import audit, funnel, removals, seals
-from proxy.erasure import Erasures
-from proxy.ledger import Ledger
-from proxy.receipts import Signer, load_signing_key
-from proxy.removals import removal_of
-from proxy.retention import Purged, Retention, would
-from proxy.schema import facts, idempotency_keys, offers, open_tokens
-from proxy.sealer import Sealer
-from proxy.seals import Seals
-from proxy.upkeep import Upkeep
+from proxy.retention import Purged, would
+from proxy.schema import idempotency_keys, open_tokens
 from tests.core import conftest as core
 from tests.core.conftest import DAY, DELIVERED, REFUSED, Clock, Register, a_message
-from tests.evidence.filled import KEY
+from tests.evidence.sealed import KEPT, Record
 
 postgres, url, clock, database = core.postgres, core.url, core.clock, core.database
 make_register, register = core.make_register, core.register
-
-KEPT = {"ACME": 30 * DAY}
-
-
-class Record:
-    """A register whose facts are sealed, and what removes from it."""
-
-    def __init__(self, register: Register, folder: Path) -> None:
-        self.register = register
-        self.folder = folder
-        self.key, _ = load_signing_key(folder / "signing.pem")
-        self.signer = Signer(self.key, "optout-proxy:test")
-        self.sealer = Sealer(register.database, Seals(self.signer.kid, self.key.sign))
-        self.retention = Retention(register.database, self.signer.kid, self.key.sign, lambda: KEPT)
-
-    def decline(self, *names: str, ends: bool = True) -> None:
-        """Record a decline of each offer, report it, and close a block."""
-        for name in names:
-            self.register.decline(name)
-            if ends:
-                self.register.attempt(DELIVERED)
-        self.sealer.seal()
-
-    def purge(self) -> list[Purged]:
-        """Remove what is past its retention, all of it."""
-        gone, is_done = self.retention.purge()
-        assert is_done
-        return gone
-
-    def upkeep(self, **options: float) -> Upkeep:
-        """Return what does all of this by itself."""
-        return Upkeep(
-            self.register.database,
-            retention=self.retention,
-            customers=None,
-            erasures=Erasures(self.register.database, Ledger(KEY)),
-            patience=lambda _partner, _upstream: DAY,
-            **options,
-        )
-
-    def names(self) -> list[str]:
-        """Return the offers that the register knows."""
-        with self.register.database.read() as connection:
-            return list(connection.execute(select(offers.c.offer).order_by(offers.c.id)).scalars())
-
-    def count(self) -> int:
-        """Return how many facts there are."""
-        with self.register.database.read() as connection:
-            query = select(func.count()).select_from(facts)
-            return int(connection.execute(query).scalar_one())
-
-    def wrong(self) -> list[str]:
-        """Return what the audit and the completeness statement have to say."""
-        keys = self.signer.public_keys()
-        with self.register.database.snapshot() as connection:
-            found = list(audit.verify(connection, Ledger(KEY)))
-            found += audit.verify_blocks(connection, keys, audit.Tally())
-            wanted = funnel.kept(connection, funnel.Wanted())
-            complete = funnel.completeness(connection, wanted, funnel.total(connection, wanted))
-        return [one.why for one in found] + list(complete.faults)
 
 
 @pytest.fixture
@@ -230,111 +161,6 @@ def test_partners_keep_what_they_say(record: Record, register: Register, clock: 
     assert [one.partner for one in record.purge()] == ["ACME"]
     assert record.names() == ["theirs", "newest"]
     assert record.wrong() == []
-
-
-# -- the guard --------------------------------------------------------------------------------
-
-
-def test_the_database_lets_no_other_fact_go(record: Record, clock: Clock) -> None:
-    """Not one of a block that stays, and not one that no block holds."""
-    record.decline("old")
-    clock.pass_ms(31 * DAY)
-    record.decline("young")
-    record.purge()
-    record.register.decline("unsealed")
-    for offer in ("young", "unsealed"):
-        row = record.register.find(offer).id
-        with (
-            pytest.raises(DBAPIError, match="append-only"),
-            record.register.database.begin() as connection,
-        ):
-            connection.execute(delete(facts).where(facts.c.offer_id == row))
-    assert record.wrong() == []
-
-
-def test_a_removal_is_for_good(record: Record, clock: Clock) -> None:
-    """It can be neither changed nor taken back."""
-    record.decline("old")
-    clock.pass_ms(31 * DAY)
-    record.decline("young")
-    record.purge()
-    for change in ("DELETE FROM removals", "UPDATE removals SET count = 0"):
-        with (
-            pytest.raises(DBAPIError, match="append-only"),
-            record.register.database.begin() as connection,
-        ):
-            connection.execute(text(change))
-
-
-Tamper = Callable[[Record], None]
-
-
-def _forget_the_removal(record: Record) -> None:
-    _unguard(record, "removals", "DELETE FROM removals")
-
-
-def _change_the_removal(record: Record) -> None:
-    _unguard(record, "removals", "UPDATE removals SET removed_at = removed_at + 1")
-
-
-def _sign_with_another_key(record: Record) -> None:
-    other, _ = load_signing_key(record.folder / "other.pem")
-    with record.register.database.begin() as connection:
-        block = seals.find(connection, "ACME", 2)
-        assert block
-        removals.write(connection, removal_of(block, now=1, kid=record.signer.kid, sign=other.sign))
-        connection.execute(
-            delete(facts).where(facts.c.id.between(block.first_fact, block.last_fact))
-        )
-
-
-def _put_a_fact_back(record: Record) -> None:
-    with record.register.database.begin() as connection:
-        row = connection.execute(select(facts).order_by(facts.c.id).limit(1)).mappings().one()
-        connection.execute(insert(facts), [dict(row) | {"id": 1, "ordinal": 99, "message": "x"}])
-
-
-def _cut_a_young_offer(record: Record) -> None:
-    _unguard(record, "facts", "DELETE FROM facts WHERE ordinal = 1")
-
-
-def _unguard(record: Record, table: str, change: str) -> None:
-    with record.register.database.begin() as connection:
-        names = {
-            "sqlite": "SELECT name FROM sqlite_master "
-            f"WHERE type = 'trigger' AND tbl_name = '{table}'",
-            "postgresql": f"SELECT tgname FROM pg_trigger WHERE tgrelid = '{table}'::regclass "
-            "AND NOT tgisinternal",
-        }[connection.dialect.name]
-        on = f" ON {table}" if connection.dialect.name == "postgresql" else ""
-        for name in connection.execute(text(names)).scalars().all():
-            connection.execute(text(f"DROP TRIGGER {name}{on}"))
-        connection.execute(text(change))
-
-
-@pytest.mark.parametrize(
-    ("tamper", "why"),
-    [
-        (_forget_the_removal, "3 facts were sealed, 0 are there"),
-        (_change_the_removal, "no key of ours has signed its removal"),
-        (_sign_with_another_key, "no key of ours has signed its removal"),
-        (_put_a_fact_back, "it was removed, and 1 of its facts are there"),
-        (_cut_a_young_offer, "the fact is missing"),
-    ],
-)
-def test_what_was_not_removed_by_us_is_found(
-    record: Record, clock: Clock, tamper: Tamper, why: str
-) -> None:
-    """A removal is worth its signature, and no more than the block that it names."""
-    record.decline("old")
-    clock.pass_ms(31 * DAY)
-    record.decline("middle")
-    record.decline("young")
-    record.purge()
-    assert record.wrong() == []
-
-    tamper(record)
-    assert any(why in one for one in record.wrong())
 
 
 # -- all of it together -----------------------------------------------------------------------
