@@ -123,6 +123,7 @@ def _sqlite(url: URL, *, writes: bool) -> Engine:
     pool: Any = StaticPool if writes else QueuePool
     engine = create_engine(
         "sqlite://",
+        hide_parameters=True,  # an error is printed, and they are what customers and shops said
         poolclass=pool,
         creator=lambda: _connect(Path(url.database or ""), uri),
     )
@@ -176,6 +177,7 @@ def _postgres(url: URL, connections: int) -> Engine:
     ours = {key: value for key, value in _POSTGRES_CONNECTION.items() if key not in url.query}
     engine = create_engine(
         url,
+        hide_parameters=True,
         isolation_level="READ COMMITTED",
         pool_size=connections,
         pool_pre_ping=True,

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from urllib.parse import quote
 
 from proxy.choices import Kind, Outcome
 from proxy.exchange import Answer, NoAnswer
@@ -101,15 +102,21 @@ def redact(text: str, hide: Iterable[str]) -> str:
 
     A long word with digits may be a key, a token or a signature, whosever it is; a UUID is an id.
     """
-    words = sorted({word for word in hide if word[2:]}, key=len, reverse=True)  # three or more
+    # Three characters or more, the longest first.
+    words = sorted({way for word in hide if word[2:] for way in _ways(word)}, key=len, reverse=True)
     if words:
         text = re.sub("|".join(map(re.escape, words)), "***", text, flags=re.IGNORECASE)
     return _WORD.sub(lambda found: _masked(found.group()), text)
 
 
+def _ways(word: str) -> tuple[str, ...]:
+    once, plain = json.dumps(word)[1:-1], json.dumps(word, ensure_ascii=False)[1:-1]
+    twice = (json.dumps(once)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1])  # our body quoted
+    return (word, quote(word, ""), once, plain, *twice)
+
+
 def _masked(word: str) -> str:
-    is_opaque = any(map(str.isdigit, word)) and not _UUID.fullmatch(word)
-    return "***" if is_opaque else word
+    return "***" if any(map(str.isdigit, word)) and not _UUID.fullmatch(word) else word
 
 
 def _verdict(status: int, success: frozenset[int]) -> tuple[Kind, str, bool]:
@@ -144,6 +151,4 @@ def _text(value: object) -> str:
 
 
 def _printable(character: str) -> str:
-    if character.isprintable():
-        return character
-    return character.encode("unicode_escape").decode("ascii")
+    return character if character.isprintable() else character.encode("unicode_escape").decode()

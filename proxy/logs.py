@@ -1,4 +1,7 @@
-"""One JSON line per thing that happened. Never a body, a token or a secret."""
+"""One JSON line per thing that happened. Never a body, a token or a secret.
+
+What an exception says is not written either, only what it was and where: it may quote any value.
+"""
 
 import contextlib
 import logging
@@ -7,13 +10,19 @@ import select
 import stat
 import sys
 import threading
+import traceback
+from collections.abc import MutableMapping
 from typing import Any, TextIO, cast
 
 import structlog
 from gunicorn.glogging import Logger
 
+from proxy.errors import ConfigurationError
+
 _SHORT = 4_096  # PIPE_BUF on Linux: a pipe that is ready takes so much without waiting
 _TURN_S = 0.1  # that a line may wait for another one to be written
+_DEPTH = 8  # innermost places that a line names
+_UNREADABLE, _UNANSWERED = "Invalid request from", "Error handling request"  # as gunicorn says
 
 
 class Unfailing:
@@ -94,7 +103,7 @@ def configure(level: str) -> None:
         processors=[
             *shared,
             structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
+            _name_exception,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -107,7 +116,7 @@ def configure(level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
+                _name_exception,
                 structlog.processors.JSONRenderer(),
             ],
         )
@@ -117,6 +126,23 @@ def configure(level: str) -> None:
     root.setLevel(max(number, logging.WARNING))  # libraries speak when something is wrong
     # It quotes bytes that upstream sent when it warns of a header.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def _name_exception(
+    _logger: object, _method: str, line: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Say of an exception what it was and where; of its words only those that we chose."""
+    given = line.pop("exc_info", None)
+    error = given[1] if isinstance(given, tuple) else given
+    if error is True:
+        error = sys.exception()
+    if isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)[-_DEPTH:]
+        places = "; ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
+        words = f": {error}" if isinstance(error, ConfigurationError) else ""
+        kind = type(error).__name__
+        line["exception"] = f"Traceback (most recent call last): {places}: {kind}{words}"
+    return line
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -129,6 +155,21 @@ class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
             logger.handlers[:] = []
             logger.propagate = True
         self.error_log.setLevel(logging.WARNING)
+
+    def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Leave out the bytes of a request that can not be read: a key or a token may be in them.
+
+        A body that is longer than was announced is read as the next request's first line.
+        """
+        if str(msg).startswith(_UNREADABLE):
+            msg, args = "request.unreadable", ()
+        super().warning(msg, *args, **kwargs)
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Leave out the address that was asked for: what is in it was not judged."""
+        if str(msg).startswith(_UNANSWERED):
+            msg, args = "request.unanswered", ()
+        super().exception(msg, *args, **kwargs)
 
     def access(self, *_: Any, **__: Any) -> None:
         """Write no access log."""

@@ -14,6 +14,7 @@ from proxy.choices import Choice
 from proxy.errors import ConfigurationError
 from proxy.reconcile import Bad, Order
 from proxy.register import MAX_AHEAD_MS
+from proxy.secret import without_secrets
 from proxy.settings_tables import nearest_of
 from proxy.upstreams import is_id
 from proxy.web.cards import has_card_number
@@ -131,7 +132,8 @@ def _place(name: str, header: Sequence[str]) -> int:
         raise ConfigurationError(f"The header has the column `{name}` more than once.")
     named = [one for one in header if one]
     nearest = f"the nearest one is `{nearest_of(name, named)[:80]}`" if named else "it has none"
-    raise ConfigurationError(f"The header has no column `{name}`; {nearest}.")
+    # Whatever file is named instead of the orders: its first line is not to be read here.
+    raise ConfigurationError(f"The header has no column `{name}`; {without_secrets(nearest)}.")
 
 
 def _reference(text: str) -> str | None:

@@ -77,13 +77,9 @@ def verify(receipt: str, public_keys: dict[str, Any]) -> dict[str, Any]:
 
 def load_signing_key(path: Path) -> tuple[Ed25519PrivateKey, bool]:
     """Return the key in *path* and whether it was made just now, mode 0600."""
-    made = not path.exists()
-    if made:
-        key = Ed25519PrivateKey.generate()
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        make_folder(path.parent)
-        write_new(path, pem)
-        return key, True
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    made = _make(path, pem)
     try:
         loaded = load_pem_private_key(_read_secret(path), password=None)
     except ValueError as error:
@@ -95,10 +91,7 @@ def load_signing_key(path: Path) -> tuple[Ed25519PrivateKey, bool]:
 
 def load_audit_key(path: Path) -> tuple[bytes, bool]:
     """Return the audit key in *path* and whether it was made just now, mode 0600."""
-    made = not path.exists()
-    if made:
-        make_folder(path.parent)
-        write_new(path, _b64(os.urandom(AUDIT_KEY_BYTES)).encode() + b"\n")
+    made = _make(path, _b64(os.urandom(AUDIT_KEY_BYTES)).encode() + b"\n")
     text = _read_secret(path).decode("ascii", "replace").strip()
     try:
         key = _unb64(text)
@@ -109,6 +102,18 @@ def load_audit_key(path: Path) -> tuple[bytes, bool]:
             f"{path} must hold the base64url of {AUDIT_KEY_BYTES} random bytes; restore it."
         )
     return key, made
+
+
+def _make(path: Path, content: bytes) -> bool:
+    """Write *content* to *path*; False where there is something, also from a process beside us."""
+    if path.exists():
+        return False
+    make_folder(path.parent)
+    try:
+        write_new(path, content)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _read_secret(path: Path) -> bytes:

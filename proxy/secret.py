@@ -16,6 +16,10 @@ MASK = "**********"
 PLACEHOLDER = "REPLACE-ME"  # what `init` writes where only the insurer knows the text
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_OURS = re.compile(r"(?:ots|osk|whsec)_[\w+/=-]+")
+_LONG = re.compile(r"[A-Za-z0-9+/=_-]{20,}")
+_RANDOM = re.compile(r"(?=.*[0-9])(?:.*[A-Za-z0-9]{20}|(?=.*[a-z])(?=.*[A-Z]))")
+_USER = re.compile(r"(?<=//)[^/\s]*@")
 
 
 class Secret:
@@ -76,6 +80,12 @@ class Secret:
         )
 
 
+def without_secrets(text: str) -> str:
+    """Return *text* with asterisks for what may be a secret that was written to a wrong place."""
+    text = _OURS.sub(MASK, _USER.sub(f"{MASK}@", text))
+    return _LONG.sub(lambda found: MASK if _RANDOM.match(found[0]) else found[0], text)
+
+
 def _accept(given: object) -> Secret:
     if isinstance(given, Secret):
         return given
@@ -91,12 +101,18 @@ def _open_and_read(path: Path) -> bytes:
             _judge(path, os.fstat(file.fileno()).st_mode)
             return file.read(MOST_BYTES)
     except FileNotFoundError:
-        sentence = f"The secret file {path} does not exist; write the secret into it, mode 0600."
-        raise ConfigurationError(sentence) from None
+        sentence = f"The secret file {_shown(path)} does not exist; write the secret into it,"
+        raise ConfigurationError(f"{sentence} mode 0600.") from None
     except OSError as error:
         reason = (error.strerror or "unknown reason").lower()
-        sentence = f"The secret file {path} can not be read ({reason}); let this user read it."
-        raise ConfigurationError(sentence) from None
+        sentence = f"The secret file {_shown(path)} can not be read ({reason}); let this user"
+        raise ConfigurationError(f"{sentence} read it.") from None
+
+
+def _shown(path: Path) -> str:
+    """Return *path*; what of it is not there may be the secret itself, in the place of a file."""
+    there = next((folder for folder in path.parents if os.path.lexists(folder)), path)
+    return str(there / without_secrets(str(path.relative_to(there))))
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -25,6 +25,13 @@ _UNITS = {
     "d": timedelta(days=1),
 }
 _REDIS = ("redis", "rediss", "unix")
+_POSTGRES = re.compile(  # a user may have an `@` in it, a host may not
+    r"[a-z+]+://(?:[^:/]*(?::[^@]*)?@)?(?:\[[^/?]+\]|[^@/:?]*)(?::[0-9]{0,5})?(?:/[^?@]*)?(?:\?.*)?"
+)
+_ESCAPE = (
+    "is not `engine://user:password@host:port/name`;"
+    " write `@`, `/`, `:` and `#` in a password as %40, %2F, %3A and %23"
+)
 _SUCCESS = range(200, 300)
 
 
@@ -133,14 +140,19 @@ def webhook(text: str) -> str:
 
 def redis_url(text: str) -> str:
     """Refuse what is not the address of a Redis server."""
-    if _parts(text).scheme not in _REDIS:
+    parts = _parts(text)
+    if parts.scheme not in _REDIS:
         raise ValueError("must begin with `redis://`, `rediss://` or `unix://`")
+    if not _has_port_or_none(parts):
+        raise ValueError(_ESCAPE)
     return text
 
 
 def database(text: str) -> str:
     """Refuse an engine that the program does not know."""
     engine = text.partition("://")[0]
+    if engine.startswith("postgresql") and not _POSTGRES.fullmatch(text):
+        raise ValueError(_ESCAPE)  # or the driver would quote half of the password
     if engine == "postgresql":
         return text.replace("postgresql://", "postgresql+psycopg://", 1)
     if engine not in ("sqlite", "postgresql+psycopg") or "://" not in text:
@@ -201,6 +213,13 @@ def _parts(text: str) -> SplitResult:
         return urlsplit(text)
     except ValueError:
         raise ValueError("is not an address") from None
+
+
+def _has_port_or_none(parts: SplitResult) -> bool:
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:  # it would quote what stands there
+        return False
 
 
 def _host(parts: SplitResult) -> str:

@@ -6,6 +6,8 @@ from typing import TypeAlias
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from proxy.secret import without_secrets
+
 Place: TypeAlias = tuple[str | int, ...]
 
 _SENTENCES = {
@@ -38,7 +40,8 @@ def sentences(error: ValidationError, source: str, places: Mapping[Place, str]) 
     """
     for fault in error.errors(include_url=False, include_input=False):
         if fault["type"] != "default_factory_not_called":  # it follows from another fault
-            yield f"{_written(fault, source, places)}: {_subject(fault)} {_text(fault)}."
+            text = without_secrets(_text(fault))  # a value that is shown may be in a wrong place
+            yield f"{_written(fault, source, places)}: {_subject(fault)} {text}."
 
 
 def _written(fault: ErrorDetails, source: str, places: Mapping[Place, str]) -> str:

@@ -1,5 +1,6 @@
 """The command `optout-proxy`: one short function per command, each in a file of its own."""
 
+import resource
 from importlib import import_module
 
 import click
@@ -69,3 +70,4 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="optout-proxy")
 def main() -> None:
     """Record declined insurance offers durably and report them to the insurer."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold every secret

@@ -2,6 +2,8 @@
 
 import base64
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,15 @@ def test_a_short_audit_key_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match="32 random bytes"):
         load_audit_key(tmp_path / "audit")
+
+
+@pytest.mark.parametrize("load", [load_signing_key, load_audit_key])
+def test_processes_that_start_together_share_one_key(
+    tmp_path: Path, load: Callable[[Path], tuple[object, bool]]
+) -> None:
+    """The first one's; the others read it."""
+    path = tmp_path / "secrets" / "key"
+    with ThreadPoolExecutor(16) as threads:
+        made = [was_made for _, was_made in threads.map(load, [path] * 64)]
+
+    assert made.count(True) == 1
