@@ -4,10 +4,14 @@ With one server and two binds a flooded public side would starve the private one
 share one pool of threads.
 """
 
+import errno
+import selectors
 import signal
 import socket
 import threading
+import time
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -16,7 +20,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.http import wsgi
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 from prometheus_client import CollectorRegistry
 from waitress.server import create_server
 
@@ -27,6 +31,7 @@ from proxy.logs import GunicornLogger
 from proxy.reload import Configuration
 from proxy.settings import Settings
 from proxy.tokens import Keyring
+from proxy.web.deadlines import Deadlines
 from proxy.web.private import create_private
 from proxy.web.public import create_public
 
@@ -36,6 +41,8 @@ GRACE_S = 8  # for requests under way when asked to stop
 MAX_HEADER_BYTES = 8190
 PRIVATE_THREADS = 4
 BACKLOG = 2048
+SILENCE_S = 0.5  # that is left to a connection without a word while others wait for its place
+_NOBODY = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)  # there to be accepted any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +54,59 @@ class Binds:
     workers: int = 1  # processes; more than one only on PostgreSQL
 
 
-class QuietWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """Names no server software; hands SIGHUP and the start of a shutdown to the service."""
+class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
+    """A connection whose end keeps nobody waiting."""
+
+    deadlines: Deadlines
+    since: float  # monotonic seconds
+
+    def close(self, graceful: bool = False) -> None:  # noqa: FBT001, FBT002  # gunicorn's own
+        """Close it: our half at once and, if *graceful*, the other one when the peer has."""
+        if graceful:
+            self.deadlines.part(self.sock)
+        else:
+            super().close()
+
+
+class QuietWorker(ThreadWorker):  # type: ignore[misc]
+    """Waits for no client longer than its deadline; hands signals to the service."""
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a connection; it has a thread when it has said something, not before."""
+        try:
+            peer, address = listener.accept()
+        except OSError as error:
+            if error.errno not in _NOBODY:
+                raise
+            return
+        self.nr_conns += 1
+        connection = _Connection(self.cfg, peer, address, listener.getsockname())
+        connection.deadlines = self.app.deadlines
+        connection.since = time.monotonic()
+        connection.timeout = connection.since + self.cfg.keepalive
+        self.pending_conns.append(connection)
+        speaks = partial(self.on_pending_socket_readable, connection)
+        self.poller.register(peer, selectors.EVENT_READ, speaks)
+
+    def murder_pending(self) -> None:
+        """Close who has said nothing in time; that is short if no place is left."""
+        if self.pending_conns and self.nr_conns >= self.worker_connections:
+            oldest = self.pending_conns[0]
+            oldest.timeout = oldest.since + SILENCE_S
+        super().murder_pending()
+
+    def handle(self, conn: _Connection) -> object:
+        """Read and serve a request, the head too under a deadline: gunicorn has none for it."""
+        self.app.deadlines.begin(conn.sock)
+        try:
+            return super().handle(conn)
+        finally:
+            self.app.deadlines.end(conn.sock)
+
+    def handle_request(self, req: object, conn: _Connection) -> object:
+        """Serve a request whose head is there."""
+        self.app.deadlines.has_head(conn.sock)
+        return super().handle_request(req, conn)
 
     def init_signals(self) -> None:
         """Take SIGHUP for the settings: it replaces no process."""
@@ -91,11 +149,20 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 
 
 class _Quiet(wsgi.Response):  # type: ignore[misc]
-    """A response whose header names no server software."""
+    """A response whose header names no server software, and that a client must take in time."""
+
+    def __init__(self, deadlines: Deadlines, *given: Any) -> None:
+        super().__init__(*given)
+        self._deadlines = deadlines
 
     def default_headers(self) -> list[str]:
         """Return gunicorn's own headers without `Server`."""
         return [line for line in super().default_headers() if not line.startswith("Server:")]
+
+    def write(self, arg: bytes) -> None:
+        """Write a piece, if the client takes it."""
+        with self._deadlines.answering(self.sock):
+            super().write(arg)
 
 
 class WebApplication(BaseApplication):  # type: ignore[misc]
@@ -136,7 +203,8 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         """Start the service in the process that serves; return the public application."""
-        wsgi.Response = _Quiet  # the only seam gunicorn leaves for the header
+        self.deadlines = Deadlines(self.cfg.threads)
+        wsgi.Response = partial(_Quiet, self.deadlines)  # the only seam gunicorn leaves for it
         self._configuration.reload()  # this may be a successor, long after the master read it
         service = self._service = Service(self._configuration, with_worker=self._with_worker)
         service.start()
@@ -144,7 +212,12 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
         registry = CollectorRegistry()
         self._serve_private(service, registry)
         public: Flask = create_public(
-            self._configuration, service.intake, service.signer, wall, registry
+            self._configuration,
+            service.intake,
+            service.signer,
+            wall,
+            registry,
+            deadlines=self.deadlines,
         )
         return public
 

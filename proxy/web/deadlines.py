@@ -1,12 +1,13 @@
-"""Ends the reading of request bodies that take too long, whatever the peer does.
+"""Ends the waiting for clients that send or take too slowly, whatever they do.
 
-A timeout of the socket is not enough: each byte that drips in would start it anew. So one thread
-looks at all readers some times a second and shuts the sockets of those that are out of time.
+A timeout of the socket is not enough: each byte that drips would start it anew. So one thread
+looks at all who wait some times a second and shuts the sockets of those that are out of time.
 """
 
 import contextlib
 import select
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock, Thread
 from time import monotonic, sleep
@@ -14,31 +15,79 @@ from typing import Any
 
 from proxy.errors import Problem
 
-SECONDS = 5.0  # for one body
-GRACE = 0.05  # seconds that are left to a body once half of the threads wait for bodies
+SECONDS = 5.0  # for the head and the body of one request, together
+ANSWER_SECONDS = 20.0  # until the peer has taken one answer, but for what the kernel keeps for it
+GRACE = 0.05  # seconds that are left to a peer once half of the threads wait for one
 TICK = 0.05  # seconds between two looks
 MOST_IDLE_BYTES = 65_536  # of a refused body that are taken off the connection to keep it
+PARTING_SECONDS = 2.0  # for a peer to close its half after ours
+MOST_PARTING = 256  # connections that are so half closed; beyond that the oldest is closed
 
 _TAKEN = "optout.body_taken"  # in the environment of a call whose body we began to read
 _SPOILT = "optout.body_spoilt"  # …and could not read to its end
 
 
 @dataclass(slots=True, eq=False)
-class _Reader:
+class _Wait:
     socket: socket.socket
     since: float  # monotonic seconds
+    seconds: float
+    event: int  # that would end the waiting, as `poll` calls it
+    how: int  # how its socket is shut: reading alone where an answer may follow
     is_cut: bool = False
 
 
 class Deadlines:
-    """The readers of request bodies of one process, and how long each may take."""
+    """Who keeps the threads of one process waiting, and how long each may."""
 
     def __init__(self, threads: int, *, seconds: float = SECONDS) -> None:
         self._crowd = max(1, threads // 2)
         self._seconds = seconds
-        self._readers: dict[int, _Reader] = {}
+        self._begun: dict[int, float] = {}  # by connection: when its request began
+        self._waits: dict[int, _Wait] = {}  # the same
+        self._parting: dict[int, tuple[socket.socket, float]] = {}  # the same: until when
         self._thread: Thread | None = None
         self._lock = Lock()
+
+    def begin(self, peer: socket.socket) -> None:
+        """Wait for the head of a request; the time of its body runs from now on too."""
+        now = self._begun[id(peer)] = monotonic()
+        self._start()
+        self._waits[id(peer)] = _Wait(peer, now, self._seconds, select.POLLIN, socket.SHUT_RDWR)
+
+    def has_head(self, peer: socket.socket) -> None:
+        """Wait for the head no longer: it is there."""
+        self._waits.pop(id(peer), None)
+
+    def end(self, peer: socket.socket) -> None:
+        """Forget the request, whatever became of it."""
+        self._waits.pop(id(peer), None)
+        self._begun.pop(id(peer), None)
+
+    @contextlib.contextmanager
+    def answering(self, peer: socket.socket) -> Iterator[None]:
+        """End the connection if *peer* does not take what is written to it meanwhile."""
+        wait = _Wait(peer, monotonic(), ANSWER_SECONDS, select.POLLOUT, socket.SHUT_RDWR)
+        with self._waiting(wait):
+            yield
+
+    def part(self, peer: socket.socket) -> None:
+        """Close our half of *peer* now and the rest when it has closed its own, or soon.
+
+        All at once would take the answer from a peer that is still sending. The server would wait
+        for it on the one thread that takes connections, and nobody else would be heard.
+        """
+        try:
+            peer.setblocking(False)  # noqa: FBT003  # Python's own
+            peer.shutdown(socket.SHUT_WR)
+        except OSError:
+            peer.close()
+            return
+        self._start()
+        with self._lock:
+            self._parting[id(peer)] = (peer, monotonic() + PARTING_SECONDS)
+            if len(self._parting) > MOST_PARTING:
+                self._close(next(iter(self._parting)))
 
     def read(self, environ: dict[str, Any], length: int) -> bytes:
         """Return the *length* bytes of the body; raise Problem if they do not come in time."""
@@ -70,40 +119,59 @@ class Deadlines:
         stream = environ["wsgi.input"]
         if peer is None:
             return stream.read(length), False
+        since = self._begun.get(id(peer)) or monotonic()
+        wait = _Wait(peer, since, self._seconds, select.POLLIN, socket.SHUT_RD)
+        with self._waiting(wait):
+            try:
+                body: bytes = stream.read(length)
+            except OSError:  # the peer is gone; nobody will read the answer
+                return b"", True
+        return body, wait.is_cut
+
+    @contextlib.contextmanager
+    def _waiting(self, wait: _Wait) -> Iterator[None]:
         self._start()
-        reader = _Reader(peer, monotonic())
-        self._readers[id(reader)] = reader
+        self._waits[id(wait.socket)] = wait
         try:
-            body: bytes = stream.read(length)
-        except OSError:  # the peer is gone; nobody will read the answer
-            return b"", True
+            yield
         finally:
-            del self._readers[id(reader)]
-        return body, reader.is_cut
+            self._waits.pop(id(wait.socket), None)
 
     def _start(self) -> None:
-        """Start the thread at the first body: after the server's fork, not before."""
+        """Start the thread when it is first needed: after the server's fork, not before."""
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
-                    self._thread = Thread(target=self._watch, name="bodies", daemon=True)
+                    self._thread = Thread(target=self._watch, name="deadlines", daemon=True)
                     self._thread.start()
 
     def _watch(self) -> None:
         while True:
             sleep(TICK)
-            if self._readers:
+            if self._waits:
                 self._look(monotonic())
+            if self._parting:
+                self._see_off(monotonic())
 
     def _look(self, now: float) -> None:
-        readers = list(self._readers.values())
-        is_crowded = len(readers) >= self._crowd
-        for reader in readers:
-            age = now - reader.since
-            if age > self._seconds or (is_crowded and age > GRACE and _is_idle(reader.socket)):
-                reader.is_cut = True
+        waits = list(self._waits.values())
+        is_crowded = len(waits) >= self._crowd
+        for wait in waits:
+            age = now - wait.since
+            if age > wait.seconds or (is_crowded and age > GRACE and _is_idle(wait)):
+                wait.is_cut = True
                 with contextlib.suppress(OSError):
-                    reader.socket.shutdown(socket.SHUT_RD)  # its read returns at once, short
+                    wait.socket.shutdown(wait.how)  # whoever waits for it goes on at once
+
+    def _see_off(self, now: float) -> None:
+        with self._lock:
+            for key, (peer, until) in list(self._parting.items()):
+                if now > until or _has_closed(peer):
+                    self._close(key)
+
+    def _close(self, key: int) -> None:
+        peer, _ = self._parting.pop(key)
+        peer.close()
 
 
 def is_left_over(environ: dict[str, Any]) -> bool:
@@ -115,11 +183,21 @@ def is_left_over(environ: dict[str, Any]) -> bool:
     return _TAKEN not in environ and environ.get("CONTENT_LENGTH", "0") not in ("", "0")
 
 
-def _is_idle(peer: socket.socket) -> bool:
-    """Tell whether nothing has come that our own thread was only too slow to take."""
+def _is_idle(wait: _Wait) -> bool:
+    """Tell whether the peer has done nothing that our own thread was only too slow to see."""
     poll = select.poll()
     try:
-        poll.register(peer, select.POLLIN)
+        poll.register(wait.socket, wait.event)
     except (OSError, ValueError):  # closed meanwhile
         return False
     return not poll.poll(0)
+
+
+def _has_closed(peer: socket.socket) -> bool:
+    """Tell whether *peer* has closed its half; what it still sends is thrown away."""
+    try:
+        return not peer.recv(MOST_IDLE_BYTES)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True

@@ -1,7 +1,6 @@
 """What a partner's server may add to an offer: `metadata` and, where permitted, `customer`."""
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -98,9 +97,9 @@ def _judge_member(name: str | None, value: object) -> None:
 def _is_scalar(value: object) -> bool:
     if isinstance(value, str):
         return _is_line(value) or not value
-    if isinstance(value, int):
+    if isinstance(value, (int, float)):
         return -LARGEST <= value <= LARGEST
-    return value is None or (isinstance(value, float) and math.isfinite(value))
+    return value is None
 
 
 def _is_line(text: str) -> bool:

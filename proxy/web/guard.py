@@ -8,14 +8,9 @@ from proxy.errors import Problem
 from proxy.web.cors import share
 from proxy.web.deadlines import Deadlines, is_left_over
 from proxy.web.ops import HEALTH, Refusals
-from proxy.web.problems import answer, problem_of
+from proxy.web.problems import answer, dress, problem_of
 from proxy.web.terms import InForce
 
-_SAFE = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 _OK = 200
 _NO_CONTENT = 204
 
@@ -48,9 +43,7 @@ class Guard:
         return answer(error)
 
     def _dress(self, response: Response) -> Response:
-        headers = response.headers
-        for name, value in _SAFE.items():
-            headers.setdefault(name, value)
+        headers = dress(response).headers
         if request.method == "OPTIONS" and response.status_code == _OK:
             response.status_code = _NO_CONTENT
             headers.remove("Content-Type")

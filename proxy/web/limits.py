@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_network
 from threading import Lock
+from time import monotonic
 from typing import Any, ClassVar, cast
 
 import structlog
@@ -22,6 +23,7 @@ from proxy.errors import ConfigurationError, Problem
 from proxy.web.terms import Address, Terms, address, is_within
 
 PATIENCE = 0.25  # seconds for Redis: a limit is worth less than the choice it would delay
+REST = 2.0  # seconds that Redis is left alone after it failed, but for one call that tries it
 QUIET_MS = 60_000  # between two complaints about Redis
 
 Clock = Callable[[], int]  # Unix milliseconds
@@ -90,6 +92,7 @@ class Limits:
         """Connect to nothing yet; raise ConfigurationError if Redis can not be talked to."""
         self._clock = clock
         self._strategy = FixedWindowRateLimiter(_storage(redis_url, clock))
+        self._resting_until = 0.0  # monotonic seconds; 0 while Redis answers
         self._silent_until = 0  # ms
 
     def prefix(self, terms: Terms, environ: dict[str, Any]) -> None:
@@ -111,15 +114,28 @@ class Limits:
             self._count(limit, "partner", name, cost=cost)
 
     def _count(self, limit: str, *names: str, cost: int = 1) -> None:
+        if self._is_resting():
+            return
         item = _item(limit)
         try:
-            if self._strategy.hit(item, *names, cost=min(cost, item.amount)):
-                return
-            ends_at = self._strategy.get_window_stats(item, *names).reset_time
+            has_room = self._strategy.hit(item, *names, cost=min(cost, item.amount))
+            ends_at = 0 if has_room else self._strategy.get_window_stats(item, *names).reset_time
         except StorageError as error:
+            self._resting_until = monotonic() + REST
             self._complain(error)
             return
-        raise Problem("rate_limited", retry_after=max(1, int(ends_at) - self._clock() // 1000))
+        self._resting_until = 0.0
+        if not has_room:
+            raise Problem("rate_limited", retry_after=max(1, int(ends_at) - self._clock() // 1000))
+
+    def _is_resting(self) -> bool:
+        """Tell whether to leave Redis alone; after its rest one call tries it, the others pass."""
+        now = monotonic()
+        if now < self._resting_until:
+            return True
+        if self._resting_until:
+            self._resting_until = now + REST
+        return False
 
     def _complain(self, error: StorageError) -> None:
         """Say, once a minute, that calls pass uncounted."""

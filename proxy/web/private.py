@@ -28,6 +28,7 @@ def create_private(
     app = Flask("proxy.private", static_folder=None, template_folder=None)
     app.url_map.merge_slashes = False
     app.before_request(lambda: _judge(configuration))
+    app.after_request(problems.dress)
     app.register_error_handler(Exception, problems.answer)
     app.register_blueprint(readiness(ready, (figures, registry) if registry else (figures,)))
     return app

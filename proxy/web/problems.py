@@ -13,6 +13,11 @@ _CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 _REDIRECT = range(300, 400)
 _REFUSAL = range(400, 500)
 _DEPTH = 4  # innermost places that a log line names
+_SAFE = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 def problem_of(error: Exception) -> Problem:
@@ -35,6 +40,13 @@ def answer(error: Exception) -> Response:
     response = refusal(problem, request_id)
     if isinstance(error, MethodNotAllowed):
         response.allow.update(error.valid_methods or ())
+    return response
+
+
+def dress(response: Response) -> Response:
+    """Put on *response* what every answer of both listeners carries, unless it says otherwise."""
+    for name, value in _SAFE.items():
+        response.headers.setdefault(name, value)
     return response
 
 

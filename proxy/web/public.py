@@ -23,10 +23,13 @@ def create_public(
     signer: Signer,
     clock: Callable[[], int],
     registry: CollectorRegistry | None = None,
+    *,
+    deadlines: Deadlines | None = None,
 ) -> Flask:
     """Return the public application; *clock* tells Unix milliseconds.
 
-    Raise ConfigurationError if a signing secret is unfit. *registry* counts refusals.
+    Raise ConfigurationError if a signing secret is unfit. *registry* counts refusals;
+    *deadlines* are the server's, where it has some for what it reads itself.
     """
     settings = configuration.current
     parts = Parts(
@@ -35,7 +38,7 @@ def create_public(
         signer=signer,
         clock=clock,
         limits=Limits(settings.redis_url, clock),
-        deadlines=Deadlines(settings.threads),
+        deadlines=deadlines or Deadlines(settings.threads),
     )
     app = Flask("proxy", static_folder=None, template_folder=None)
     app.url_map.merge_slashes = False  # werkzeug would redirect, and a POST would lose its body

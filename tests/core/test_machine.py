@@ -1,10 +1,9 @@
 """A machine walks the table of design section 4 on a real database, beside a model of its own.
 
-The model is written from the design's words, not from the code: a dictionary of cells.
+The model is `tests/fuzz/register.py`; the walk is short here and long in `make fuzz`.
 """
 
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,130 +23,47 @@ from proxy import migrate
 from proxy.choices import Delivery
 from proxy.database import Database
 from proxy.dead_letters import DeadLetters
+from proxy.erasure import Erased, Erasures
 from proxy.intake import Intake
 from proxy.ledger import Ledger
 from proxy.outbox import Outbox
+from proxy.reporting import AMBIGUOUS_AFTER_MS
 from tests.core.conftest import (
     DAY,
     DELIVERED,
     POLICIES,
     REFUSED,
+    REPEATED,
     START,
+    THROTTLED,
     TIMED_OUT,
     UNREACHED,
     Clock,
     Register,
     a_message,
 )
+from tests.fuzz.register import Model
 
 OUTCOMES = {
     "delivered": DELIVERED,
     "unknown": TIMED_OUT,
     "unreached": UNREACHED,
     "refused": REFUSED,
+    "repeated": REPEATED,
+    "throttled": THROTTLED,
 }
+# As far as `make fuzz` walks, on the way of the short walk.
+settings.register_profile(
+    "fuzz", settings.get_profile("project"), max_examples=500, stateful_step_count=50
+)
 LEASE = 30_000
 SAYINGS = st.tuples(
     st.sampled_from(["declined", "accepted", "undecided"]),
     st.integers(-2, 2),
     st.sampled_from(["a", "b"]),
 )
-
-
-@dataclass
-class Model:
-    """What the design says of one offer."""
-
-    on_purchase: bool
-    choice: str = "undecided"
-    seq: int = 0
-    writer: str = ""
-    purchased: bool = False
-    purchased_seq: int = 0
-    report: str = "none"
-    epoch: int = 1
-    conflicts: set[str] = field(default_factory=set)
-    maybe_sent: bool = False  # an attempt of this epoch whose answer is unknown
-    told_bought_insured: bool = False
-
-    def waiting(self) -> str:
-        """Return where a decline begins to wait."""
-        return "held" if self.on_purchase and not self.purchased else "due"
-
-    def renew(self) -> None:
-        """Begin a new epoch."""
-        self.epoch += 1
-        self.maybe_sent = False
-
-    def say(self, choice: str, seq: int, writer: str) -> None:
-        """A choice arrives."""
-        if choice == "undecided" or not self._wins(choice, seq, writer):
-            return
-        before, self.choice, self.seq, self.writer = self.choice, choice, seq, writer
-        if choice == "accepted":
-            self._accepted()
-        else:
-            self._declined(before)
-
-    def _wins(self, choice: str, seq: int, writer: str) -> bool:
-        if self.choice == "undecided" or seq > self.seq:
-            return True
-        if choice == "accepted" and self.choice == "declined":
-            return seq == self.seq or writer != self.writer
-        return False
-
-    def _declined(self, before: str) -> None:
-        if self.report == "none":
-            bought_insured = before == "accepted" and self.purchased
-            waits = "purchase" in self.conflicts  # for a person, however often it is said again
-            if waits or (bought_insured and self.seq > self.purchased_seq):
-                self.conflicts.add("purchase")
-            else:
-                self.report = self.waiting()
-        elif self.report in ("cancelled", "abandoned"):
-            self.renew()
-            self.report = self.waiting()
-        elif self.report in ("sending", "delivered"):
-            self.conflicts.discard("acceptance")
-
-    def _accepted(self) -> None:
-        if self.report in ("held", "abandoned", "due", "dead"):
-            if self.report in ("due", "dead") and self.maybe_sent:
-                self.conflicts.add("acceptance")
-            self.report = "cancelled"
-        elif self.report in ("sending", "delivered"):
-            self.conflicts.add("acceptance")
-
-    def buy(self, seq: int) -> None:
-        """The main product is bought."""
-        if self.purchased:
-            return
-        self.purchased, self.purchased_seq = True, seq
-        if self.report == "abandoned":
-            self.renew()
-        if self.report in ("held", "abandoned"):
-            self.report = "due"
-
-    def end(self, outcome: str) -> None:
-        """An attempt ends."""
-        if outcome == "delivered":
-            self.report = "delivered"
-            return
-        self.maybe_sent = self.maybe_sent or outcome == "unknown"
-        if self.choice != "declined":
-            if self.epoch == 1:
-                self.conflicts.discard("acceptance")
-            if self.maybe_sent:
-                self.conflicts.add("acceptance")
-            self.report = "cancelled"
-        else:
-            self.report = "dead" if outcome == "refused" else "due"
-
-    def requeue(self) -> None:
-        """A person sends a dead letter again."""
-        if not self.maybe_sent:
-            self.renew()
-        self.report = "due"
+ORDERS = st.sampled_from([None, "A-1", "B-2"])
+PERSONAL = {"seat": "12A"}  # what an erasure takes
 
 
 class RegisterMachine(RuleBasedStateMachine):
@@ -171,6 +87,8 @@ class RegisterMachine(RuleBasedStateMachine):
             outbox=Outbox(database, ledger, lambda: 0.0),
             dead_letters=DeadLetters(database, ledger),
         )
+        self.erasures = Erasures(database, ledger)
+        self.unknown_at = 0  # when the first attempt of this epoch without an answer was made
         self.bodies: dict[int, set[str]] = {}
         self.ended: set[int] = set()  # epochs with a definite delivery
 
@@ -194,22 +112,29 @@ class RegisterMachine(RuleBasedStateMachine):
     def say(self, choice: str, distance: int, writer: str) -> None:
         """Tell a choice to the register and to the model."""
         seq = max(1, (self.model.seq or START) + distance)
-        message = a_message(choice=choice, seq=seq, writer=writer, upstream=self.upstream)
+        message = a_message(
+            choice=choice, seq=seq, writer=writer, upstream=self.upstream, metadata=PERSONAL
+        )
         self.register.intake.record(message)
         self.model.say(choice, seq, writer)
         if distance == 0:
             assert self.register.intake.record(message).replayed
 
-    @rule(distance=st.integers(-2, 2))
-    def buy(self, distance: int) -> None:
+    @rule(distance=st.integers(-2, 2), order=ORDERS)
+    def buy(self, distance: int, order: str | None) -> None:
         """The main product is bought."""
         seq = max(1, (self.model.seq or START) + distance)
-        message = a_message(choice=None, seq=seq, upstream=self.upstream, purchased=True)
+        message = a_message(
+            choice=None, seq=seq, upstream=self.upstream, purchased=True, order=order
+        )
         self.register.intake.record(message)
-        self.model.buy(seq)
+        self.model.buy(seq, order)
 
-    @rule(meanwhile=st.lists(SAYINGS, max_size=2), end=st.sampled_from([*OUTCOMES, "vanished"]))
-    def attempt(self, meanwhile: list[tuple[str, int, str]], end: str) -> None:
+    @rule(
+        meanwhile=st.lists(SAYINGS | ORDERS, max_size=2),
+        end=st.sampled_from([*OUTCOMES, "vanished"]),
+    )
+    def attempt(self, meanwhile: list[tuple[str, int, str] | str | None], end: str) -> None:
         """A worker looks for work, the customer goes on choosing, the attempt ends."""
         self.clock.pass_ms(15 * 60 * 1000)
         deliveries = self.register.claim(lease_ms=LEASE).deliveries
@@ -217,7 +142,10 @@ class RegisterMachine(RuleBasedStateMachine):
         for delivery in deliveries:
             self.begin_sending(delivery)
             for saying in meanwhile:
-                self.say(*saying)
+                if isinstance(saying, tuple):
+                    self.say(*saying)
+                else:
+                    self.buy(1, saying)
                 self.agrees()
             self.end(delivery, end)
 
@@ -226,21 +154,42 @@ class RegisterMachine(RuleBasedStateMachine):
         assert self.model.choice == "declined"
         assert delivery.epoch not in self.ended
         self.bodies.setdefault(delivery.epoch, set()).add(delivery.body)
+        if not self.model.maybe_sent:
+            self.unknown_at = delivery.send_at  # unless this one is answered
         self.model.report = "sending"
 
     def end(self, delivery: Delivery, end: str) -> None:
         """The attempt ends; a worker that vanished is not heard any more."""
         finish = self.register.outbox.finish
         if end == "vanished":
+            self.erase()
             self.clock.pass_ms(LEASE + 1)
             self.register.outbox.tick()
             assert not finish(delivery, self.register.bucket, DELIVERED)
             self.model.end("unknown")
             return
         assert finish(delivery, self.register.bucket, OUTCOMES[end])
-        if end == "delivered":
-            self.ended.add(delivery.epoch)
         self.model.end(end)
+        if self.model.report == "delivered":
+            self.ended.add(delivery.epoch)
+
+    @rule()
+    def erase(self) -> None:
+        """A person erases what is personal: choice, report and conflicts stay as they are."""
+        row = self.register.find(upstream=self.upstream).id
+        (came,), _ = self.erasures.erase([row])
+        model = self.model
+        repeatable = model.report in ("due", "dead") and model.maybe_sent
+        young = self.clock.now - self.unknown_at < AMBIGUOUS_AFTER_MS
+        assert (came is Erased.SENDING) == (model.report == "sending")
+        assert (came is Erased.UNANSWERED) == (repeatable and young)
+        if came not in (Erased.ERASED, Erased.NOTHING):
+            return
+        offer = self.register.find(upstream=self.upstream)
+        assert (offer.metadata, offer.order, offer.body) == ("{}", None, None)
+        assert self.erasures.erase([row])[0] == [Erased.NOTHING]
+        model.order = None
+        self.bodies.pop(model.epoch, None)  # what is still to be sent is made anew
 
     @precondition(lambda self: self.model.report == "held")
     @rule()
@@ -273,6 +222,7 @@ class RegisterMachine(RuleBasedStateMachine):
             "epoch": offer.epoch,
             "conflicts": set(offer.conflicts),
             "purchased": offer.purchased,
+            "order": offer.order,
         }
         assert found == {name: getattr(model, name) for name in found}
         assert all(len(bodies) == 1 for bodies in self.bodies.values())
@@ -281,21 +231,28 @@ class RegisterMachine(RuleBasedStateMachine):
 
 def walk(machine: type[RegisterMachine], **more: Any) -> None:
     """Let *machine* walk; raise what it finds."""
+    way: dict[str, Any] = {"max_examples": 100, "stateful_step_count": 30}
     run_state_machine_as_test(
         machine,
-        settings=settings(
-            max_examples=100,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            **more,
-        ),
+        settings=settings(deadline=None, suppress_health_check=list(HealthCheck), **(way | more)),
     )
 
 
 def test_the_register_walks_the_table() -> None:
     """Whatever is said, sent, lost and waited for, the register is where the design says."""
     walk(RegisterMachine)
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(3_600)
+def test_the_register_walks_far() -> None:
+    """The same on five times as many ways, each longer."""
+    far = settings.get_profile("fuzz")
+    walk(
+        RegisterMachine,
+        max_examples=far.max_examples,
+        stateful_step_count=far.stateful_step_count,
+    )
 
 
 class DropsOtherWriters(Model):

@@ -1,4 +1,4 @@
-"""How long a body may take."""
+"""How long a client may keep a thread waiting, and how its connection ends."""
 
 import io
 import socket
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from proxy.errors import Problem
-from proxy.web.deadlines import Deadlines, is_left_over
+from proxy.web.deadlines import MOST_PARTING, Deadlines, is_left_over
+from tests.acceptance.deployment import until
 
 
 @pytest.fixture
@@ -99,6 +100,104 @@ def test_readers_do_not_disturb_each_other() -> None:
         reader.join()
 
     assert bodies == [b"body"]
+
+
+def test_a_head_that_comes_too_late_ends_the_connection(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    """Whatever drips in on the way; one whose head is there is left alone."""
+    ours, theirs = pair
+    deadlines = Deadlines(threads=64, seconds=0.1)
+    fast = socket.socketpair()
+    with fast[0], fast[1]:
+        deadlines.begin(fast[0])
+        deadlines.has_head(fast[0])
+        deadlines.begin(ours)
+        theirs.sendall(b"GET /")
+
+        assert theirs.recv(1) == b""
+        fast[1].sendall(b"body")
+        assert fast[0].recv(4) == b"body"
+
+
+def test_the_body_has_what_the_head_left(pair: tuple[socket.socket, socket.socket]) -> None:
+    """A request has one deadline: its body is given up before a head that began with the body."""
+    ours, _theirs = pair
+    deadlines = Deadlines(threads=64, seconds=1.0)
+    deadlines.begin(ours)
+    deadlines.has_head(ours)
+    old, new = socket.socketpair(), socket.socketpair()
+    with old[0], old[1], new[0], new[1]:
+        deadlines.begin(old[0])
+        assert old[1].recv(1) == b""  # so much time has passed
+        deadlines.begin(new[0])
+        with pytest.raises(Problem) as refused:
+            deadlines.read(environ(ours), 4)
+
+        new[1].settimeout(0)
+        with pytest.raises(BlockingIOError):
+            new[1].recv(1)
+    assert refused.value.code == "request_timeout"
+
+
+def test_an_answer_that_nobody_takes_ends_the_connection(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    """In a crowd at once: what is written to a full buffer fails."""
+    ours, _theirs = pair
+    with Deadlines(threads=2).answering(ours), pytest.raises(OSError, match=r"."):
+        ours.sendall(b"x" * 10_000_000)
+
+
+def test_an_answer_that_is_taken_is_whole(pair: tuple[socket.socket, socket.socket]) -> None:
+    """However large it is; a crowd changes nothing for who reads."""
+    ours, theirs = pair
+    taken: list[int] = []
+
+    def take() -> None:
+        while piece := theirs.recv(65_536):
+            taken.append(len(piece))
+
+    reader = Thread(target=take)
+    reader.start()
+    with Deadlines(threads=64).answering(ours):
+        ours.sendall(b"x" * 10_000_000)
+    ours.close()
+    reader.join()
+
+    assert sum(taken) == 10_000_000
+
+
+def test_a_parting_waits_for_the_peer_and_keeps_nobody(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    """Our half is closed at once, the rest when the peer has closed its own, or never does."""
+    ours, theirs = pair
+    silent = socket.socketpair()
+    deadlines = Deadlines(threads=2)
+    ours.sendall(b"answer")
+    deadlines.part(ours)
+    deadlines.part(silent[0])
+
+    theirs.sendall(b"more, which nobody reads")
+    assert [theirs.recv(6), theirs.recv(1)] == [b"answer", b""]
+    theirs.close()
+    until(lambda: ours.fileno() < 0, "our end to be closed")
+    until(lambda: silent[0].fileno() < 0, "the end that nobody closed")
+    silent[1].close()
+
+
+def test_partings_are_not_too_many() -> None:
+    """Beyond their number the oldest is closed at once."""
+    deadlines = Deadlines(threads=2)
+    pairs = [socket.socketpair() for _ in range(MOST_PARTING + 1)]
+    for ours, _ in pairs:
+        deadlines.part(ours)
+
+    assert pairs[0][0].fileno() < 0
+    for pair in pairs:
+        pair[1].close()
+    until(lambda: all(ours.fileno() < 0 for ours, _ in pairs), "the others to be closed")
 
 
 class _Input:

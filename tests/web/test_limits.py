@@ -1,5 +1,7 @@
 """How often one may call."""
 
+import socket
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -160,3 +162,23 @@ def test_limits_that_can_not_be_counted_stop_nobody(deployment: Deployment) -> N
 
     limits.token(terms, session)
     limits.token(terms, session)
+
+
+def test_a_redis_that_hangs_is_left_alone_for_a_while(deployment: Deployment) -> None:
+    """One call waits for it, and those after it pass at once."""
+    deployment.change(token="1/minute")
+    terms = InForce(deployment.configuration)()
+    session = deployment.keyring.verify(deployment.mint(), deployment.clock.seconds)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        limits = Limits(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", deployment.clock)
+        for _ in range(20):
+            limits.token(terms, session)
+
+        silent.settimeout(0)
+        asked = 0
+        with suppress(BlockingIOError):
+            while True:
+                silent.accept()[0].close()
+                asked += 1
+
+    assert 0 < asked < 5

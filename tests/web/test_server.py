@@ -170,6 +170,7 @@ def test_a_server_sets_only_what_is_its_own(deployment: Deployment, name: str) -
         pytest.param({"a": "\u200bx"}, id="invisible"),
         pytest.param({"a": "\x1b[2J"}, id="escape-sequence"),
         pytest.param({"a": 2**53}, id="large"),
+        pytest.param({"a": 1e300}, id="large-fraction"),
         pytest.param({"a": 2**63}, id="larger-than-a-column"),
         pytest.param({"a": -(2**53)}, id="small"),
         pytest.param({"": 1}, id="empty-key"),
