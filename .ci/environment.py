@@ -1,6 +1,6 @@
 """Make `.venv` hold what the lock files pin. Knows pip, venv and npm, nothing of the project.
 
-Run by the Makefile with any Python 3.11 or newer: `environment.py runtime` or `environment.py dev`.
+Run by the Makefile with any Python 3.11 or newer: `environment.py runtime`, `dev` or `fuzz`.
 Does nothing when nothing changed since the last run. Two runs at once wait for each other.
 """
 
@@ -21,6 +21,11 @@ SNIPPET = ROOT / "deploy/snippet"
 LOCKS = {
     "runtime": ["deploy/requirements-build.lock", "deploy/requirements.lock"],
     "dev": ["deploy/requirements-build.lock", "deploy/requirements-dev.lock"],
+    "fuzz": [
+        "deploy/requirements-build.lock",
+        "deploy/requirements-dev.lock",
+        "deploy/requirements-fuzz.lock",
+    ],
 }
 
 
@@ -72,7 +77,7 @@ def install(kind: str) -> None:
     subprocess.run([*PIP, "--require-hashes", *locks], check=True)
     # The builder is in the lock too, so that nothing unpinned is fetched for the build.
     subprocess.run([*PIP, "--no-deps", "--no-build-isolation", "-e", str(ROOT)], check=True)
-    if kind == "dev":
+    if kind != "runtime":
         install_snippet_tools()
 
 
@@ -98,8 +103,8 @@ def main(kind: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] not in (["runtime"], ["dev"]):
-        sys.exit("usage: environment.py runtime|dev")
+    if len(sys.argv) != 2 or sys.argv[1] not in LOCKS:  # noqa: PLR2004
+        sys.exit(f"usage: environment.py {'|'.join(LOCKS)}")
     os.environ.pop("PYTHONHOME", None)
     try:
         main(sys.argv[1])

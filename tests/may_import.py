@@ -8,12 +8,10 @@ assets
 choices
 clocks
 errors
-logs
 origins
 pages
 policies
 schema
-settings_refusals
 signature
 strictjson
 durable
@@ -30,10 +28,12 @@ backup                           choices database durable errors ledger migrate 
 deliveries                       schema
 exchange                         upstreams wire
 lock                             errors
+logs                             errors
 pace                             choices schema
 receipts                         choices durable errors
 register                         choices
 secret                           errors
+settings_refusals                secret
 settings_fields                  origins upstreams
 uses                             choices errors schema
 judge                            choices exchange
@@ -79,12 +79,12 @@ notices                          engines
 windows                          choices leases
 missing                          choices errors intake
 reconcile                        choices missing removals schema
-orders                           choices errors reconcile register settings_tables upstreams
-                                 web.cards
+orders                           choices errors reconcile register secret settings_tables
+                                 upstreams web.cards
 tokens                           choices claims errors keys settings
 inspection                       claims tokens
 page_tokens                      errors inspection pages settings tokens visits
-page_check                       page_controls page_tokens pages policies settings visits
+page_check                       clocks page_controls page_tokens pages policies settings visits
 worker                           choices errors leases outbox pace wakeup windows
 routes                           choices credentials errors leases reload sender settings
                                  settings_upstreams worker
@@ -92,8 +92,8 @@ app                              alerts claims clocks conflicts control database
                                  erasure errors figures intake ledger lock migrate notices outbox
                                  privacy receipts register reload retention routes sealer seals
                                  sender settings settings_upstreams upkeep wakeup worker
-serve                            app clocks errors logs reload settings tokens web.private
-                                 web.public
+serve                            app clocks errors logs reload settings tokens web.deadlines
+                                 web.private web.public
 __main__                         cli
 
 web
@@ -138,7 +138,7 @@ cli.audit                        audit cli.files cli.options cli.reading clocks 
 cli.backup                       backup cli.options clocks database errors ledger lock receipts
                                  settings
 cli.check                        app assets cli.options clocks database errors page_check reload
-                                 settings visits
+                                 settings tokens visits
 cli.conflicts                    cli.options cli.writing clocks conflicts database errors reload
 cli.deliveries                   cli.options cli.writing clocks database deliveries reload
 cli.demo                         demo.run
