@@ -1,7 +1,7 @@
 # Executable documentation: `make` lists what there is.
 # Every target does its own set-up; all it needs is Python 3.11 or newer.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check browser languages faults endurance bench fuzz setup lock build npm \
+.PHONY: help demo test check browser languages faults endurance bench fuzz image setup lock build npm \
   audit sbom pci pci-pack notes clean
 
 # The first one that is new enough; `make PYTHON=/path/to/python3` overrides it.
@@ -69,6 +69,11 @@ fuzz:     ## all fuzzing, an hour and a half; ARGS="--minutes 1 --only tokens" f
 	$(environment) fuzz
 	@$(BIN)/python -m tests.fuzz.long $(ARGS)
 
+image:    ## the container image, built and tried; needs root and buildah; ARGS="--build-arg BASE=…"
+	$(environment) dev
+	STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot buildah bud --format docker $(ARGS) -t localhost/optout-proxy .
+	$(BIN)/pytest tests/container -m thorough
+
 setup:    ## only make .venv, for an editor
 	$(environment) dev
 
@@ -76,6 +81,8 @@ lock:     ## write the lock files anew; ARGS=--upgrade for the newest allowed ve
 	$(environment) dev
 	$(COMPILE) --group build -o deploy/requirements-build.lock
 	$(COMPILE) pyproject.toml -c deploy/requirements-build.lock -o deploy/requirements.lock
+	$(COMPILE) pyproject.toml --extra postgres --extra redis \
+	  -c deploy/requirements-build.lock -c deploy/requirements.lock -o deploy/requirements-image.lock
 	$(COMPILE) pyproject.toml --extra postgres --group dev \
 	  -c deploy/requirements-build.lock -c deploy/requirements.lock -o deploy/requirements-dev.lock
 	$(COMPILE) --group fuzz -c deploy/requirements-dev.lock -o deploy/requirements-fuzz.lock
