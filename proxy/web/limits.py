@@ -155,11 +155,18 @@ def client_address(environ: dict[str, Any], terms: Terms) -> Address | None:
         return found
     hops = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
     while (found is None or is_within(found, terms.proxies)) and hops:
-        before = address(hops.pop().strip())
+        before = address(_without_port(hops.pop().strip()))
         if before is None:
             break
         found = before
     return found
+
+
+def _without_port(hop: str) -> str:
+    """Return the address in *hop*: some balancers write the port behind it."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 @lru_cache(maxsize=4096)
