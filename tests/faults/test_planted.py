@@ -74,8 +74,8 @@ DEDUPLICATES_ON_TOKEN: Sequence[Edit] = (
     ),
     (
         "intake.py",
-        "tuple_(facts.c.partner, facts.c.message)",
-        "tuple_(facts.c.partner, facts.c.writer)",
+        "facts.c.message.in_(messages)",
+        "facts.c.writer.in_(messages)",
     ),
     ("intake.py", "(row.partner, row.message): _Earlier(", "(row.partner, row.writer): _Earlier("),
     (
