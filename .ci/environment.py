@@ -103,7 +103,7 @@ def main(kind: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in LOCKS:  # noqa: PLR2004
+    if sys.argv[1:] not in [[kind] for kind in LOCKS]:
         sys.exit(f"usage: environment.py {'|'.join(LOCKS)}")
     os.environ.pop("PYTHONHOME", None)
     try:

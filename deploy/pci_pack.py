@@ -76,7 +76,7 @@ def tests(report: Path | None) -> list[tuple[str, str]]:
     """Return what the test report in JUnit XML says, or how to make one."""
     if report is None:
         return [("report", f"none was given; `{TESTS}` writes one, `--tests report.xml` adds it")]
-    suites = list(ET.parse(report).getroot().iter("testsuite"))  # noqa: S314
+    suites = list(ET.parse(report).getroot().iter("testsuite"))  # noqa: S314  # our own tests' report
     total = {
         name: sum(int(suite.get(name, "0")) for suite in suites)
         for name in ("tests", "failures", "errors", "skipped")

@@ -11,6 +11,7 @@ from proxy.database import Database
 from proxy.receipts import Signer, load_signing_key
 from tests.core.conftest import (  # noqa: F401  # fixtures of these tests too
     Clock,
+    Register,
     clock,
     database,
     make_register,
@@ -19,6 +20,7 @@ from tests.core.conftest import (  # noqa: F401  # fixtures of these tests too
     url,
 )
 from tests.evidence.filled import fill
+from tests.evidence.sealed import Record
 from tests.settings.home import Home, at
 
 MONDAY = 1_780_272_000_000  # 2026-06-01, midnight UTC
@@ -63,6 +65,12 @@ def _deploy(folder: Path) -> Deployment:
     made = Database(f"sqlite:///{folder / 'optout.db'}", time, server_time=False)
     migrate.upgrade(made)
     return Deployment(home=home, database=made, clock=time, keys=keys)
+
+
+@pytest.fixture
+def record(register: Register, tmp_path: Path) -> Record:  # noqa: F811  # the fixture above
+    """A register that is sealed and removed from, one on each engine."""
+    return Record(register, tmp_path)
 
 
 def publish(path: Path, signer: Signer) -> Path:

@@ -1,6 +1,5 @@
 """Retention: what is past it goes, whole blocks at a time, and the record still verifies."""
 
-from pathlib import Path
 from random import Random
 from time import sleep
 
@@ -10,18 +9,8 @@ from sqlalchemy import func, insert, select
 from proxy import audit, funnel, removals, seals
 from proxy.retention import Purged, would
 from proxy.schema import idempotency_keys, open_tokens
-from tests.core import conftest as core
 from tests.core.conftest import DAY, DELIVERED, REFUSED, Clock, Register, a_message
 from tests.evidence.sealed import KEPT, Record
-
-postgres, url, clock, database = core.postgres, core.url, core.clock, core.database
-make_register, register = core.make_register, core.register
-
-
-@pytest.fixture
-def record(register: Register, tmp_path: Path) -> Record:
-    """One on each engine."""
-    return Record(register, tmp_path)
 
 
 def test_what_is_past_its_retention_goes(record: Record, clock: Clock) -> None:

@@ -1,7 +1,6 @@
 """What guards a removal: the database before it, the audit after it."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, insert, select, text
@@ -11,18 +10,8 @@ from proxy import removals, seals
 from proxy.receipts import load_signing_key
 from proxy.removals import removal_of
 from proxy.schema import facts
-from tests.core import conftest as core
-from tests.core.conftest import DAY, Clock, Register
+from tests.core.conftest import DAY, Clock
 from tests.evidence.sealed import Record
-
-postgres, url, clock, database = core.postgres, core.url, core.clock, core.database
-make_register, register = core.make_register, core.register
-
-
-@pytest.fixture
-def record(register: Register, tmp_path: Path) -> Record:
-    """One on each engine."""
-    return Record(register, tmp_path)
 
 
 def test_the_database_lets_no_other_fact_go(record: Record, clock: Clock) -> None:
