@@ -56,7 +56,7 @@ class NoAnswer(Exception):
         self.untrusted = untrusted  # the other side could not prove who it is
 
 
-class _Session(Session):
+class LimitedSession(Session):
     """A session that follows nothing, keeps nothing and asks the environment nothing."""
 
     def __init__(self, limits: Limits) -> None:
@@ -83,7 +83,7 @@ class Line:
         self._clock = clock
         self._limits = Limits(resolver=resolver or Resolver(), clock=clock)
         self._verify: str | bool = authorities or True
-        self._session = _Session(self._limits)
+        self._session = LimitedSession(self._limits)
         self._used_at = clock()
 
     def ask(self, request: Request) -> Answer:

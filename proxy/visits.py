@@ -5,7 +5,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
-from http.cookiejar import DefaultCookiePolicy
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
@@ -13,8 +12,9 @@ from requests import PreparedRequest, RequestException, Response, Session
 from urllib3.exceptions import HTTPError
 
 from proxy import __version__
+from proxy.exchange import LimitedSession
 from proxy.origins import is_origin
-from proxy.wire import LimitedAdapter, Limits, Resolver
+from proxy.wire import Limits, Resolver
 
 SECONDS: Final = 20.0  # for one address, with its redirects
 LIMIT: Final = 5 * 1024 * 1024  # bytes of one answer, unpacked
@@ -47,20 +47,6 @@ class _Wide(Limits):
         self.room = LIMIT
 
 
-class _Session(Session):
-    """A session that follows nothing by itself, keeps nothing and asks the environment nothing."""
-
-    def __init__(self, limits: Limits) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("https://", "http://"):
-            self.mount(scheme, LimitedAdapter(limits))
-
-    def get_redirect_target(self, _response: Response) -> None:
-        """Return None: even unfollowed, `requests` would read and unzip the whole answer."""
-
-
 def origin_of(url: str) -> str:
     """Return the origin of *url* as a browser would send it, or "" if it is not one of the web."""
     try:
@@ -84,7 +70,7 @@ def visit(url: str, headers: Mapping[str, str]) -> Visit:
     """Return what *url* answers, redirects within its origin followed; raise Unread."""
     limits = _Wide(resolver=Resolver())
     until = time.monotonic() + SECONDS
-    with _Session(limits) as session:
+    with LimitedSession(limits) as session:
         for _ in range(_MOST_REDIRECTS + 1):
             limits.begin(until=until, send_by=until)
             found = _once(session, _prepare(url, headers), limits)

@@ -20,7 +20,7 @@ wakeup
 wire
 claims                           errors origins strictjson
 page_controls                    pages
-visits                           origins wire
+visits                           exchange origins wire
 engines                          errors
 database                         engines errors
 backup                           choices database durable errors ledger migrate register
