@@ -58,7 +58,7 @@ class Trap:
     def sprung(self) -> None:
         """Wait until the process has died in it."""
         self._strace.communicate(timeout=PATIENCE_S)  # it ends with whom it watches
-        assert is_gone(self.process)
+        until(lambda: is_gone(self.process), "its death")  # the last thread's may come first
 
     def remove(self) -> None:
         """Take it away; a process that lives goes on."""
