@@ -81,9 +81,9 @@ lock:     ## write the lock files anew; ARGS=--upgrade for the newest allowed ve
 	$(environment) dev
 	$(COMPILE) --group build -o deploy/requirements-build.lock
 	$(COMPILE) pyproject.toml -c deploy/requirements-build.lock -o deploy/requirements.lock
-	$(COMPILE) pyproject.toml --extra postgres --extra redis \
+	$(COMPILE) pyproject.toml --extra otel --extra postgres --extra redis \
 	  -c deploy/requirements-build.lock -c deploy/requirements.lock -o deploy/requirements-image.lock
-	$(COMPILE) pyproject.toml --extra postgres --group dev \
+	$(COMPILE) pyproject.toml --extra otel --extra postgres --group dev --group docs \
 	  -c deploy/requirements-build.lock -c deploy/requirements.lock -o deploy/requirements-dev.lock
 	$(COMPILE) --group fuzz -c deploy/requirements-dev.lock -o deploy/requirements-fuzz.lock
 

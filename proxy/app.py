@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from proxy import migrate
+from proxy.admin.parts import Parts
 from proxy.alerts import Alerts
 from proxy.alerts import judge as judge_alerts
 from proxy.claims import LONGEST_TTL
@@ -68,9 +69,9 @@ class Service:
         self.database = Database(settings.database, Steady())
         self.lock = FileLock(Path(self.database.url.database or "")) if self._embedded else None
         self._require_audit_key(settings)
-        audit_key, _ = load_audit_key(settings.audit_key_file)
+        self.audit_key, _ = load_audit_key(settings.audit_key_file)
         signing_key, _ = load_signing_key(settings.signing_key_file)
-        ledger = Ledger(audit_key)
+        ledger = Ledger(self.audit_key)
         self.signer = Signer(signing_key, settings.audience)
         self.wakeup = Wakeup()
         customers = _customer_keys(configuration)
@@ -211,6 +212,19 @@ class Service:
             deadline_ms=_ms(DEADLINE.total_seconds()),
         )
         return Worker(self.outbox, self.wakeup, routes.routing, routes.send, limits)
+
+
+def parts_of(service: Service) -> Parts:
+    """Return what the dashboard needs of *service*."""
+    return Parts(
+        configuration=service.configuration,
+        database=service.database,
+        audit_key=service.audit_key,
+        signer=service.signer,
+        dead_letters=service.dead_letters,
+        conflicts=service.conflicts,
+        erasures=service.erasures,
+    )
 
 
 def retentions_of(configuration: Configuration) -> dict[str, int]:

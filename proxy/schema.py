@@ -193,3 +193,39 @@ idempotency_keys = Table(
     Column("jti", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
+
+# The dashboard: who may use it, who is signed in, and what they did there.
+users = Table(
+    "users",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),  # `viewer` or `operator`
+    Column("password", Text),  # argon2id; none for who comes through single sign-on only
+    Column("totp", LargeBinary),  # encrypted; none until it is set up
+    Column("totp_step", BigInteger, nullable=False),  # the newest 30 s whose code was used
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("failed_at", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger),
+)
+
+admin_sessions = Table(
+    "admin_sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),  # of the id that the cookie holds
+    Column("user", Text, ForeignKey("users.name"), nullable=True),  # once signed in
+    Column("data", Text, nullable=False),  # JSON
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),  # to the minute
+)
+
+actions = Table(
+    "actions",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("action", Text, nullable=False),  # `signed_in`, `requeued`, ...
+    Column("subject", Text),  # what it was done to
+    Column("address", Text),  # where it was done from
+)

@@ -24,7 +24,8 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from prometheus_client import CollectorRegistry
 from waitress.server import create_server
 
-from proxy.app import Service
+from proxy.admin.app import create_admin
+from proxy.app import Service, parts_of
 from proxy.clocks import wall
 from proxy.errors import ConfigurationError
 from proxy.logs import GunicornLogger
@@ -246,8 +247,9 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
             service.stop()
 
     def _serve_private(self, service: Service, registry: CollectorRegistry) -> None:
+        admin = create_admin(parts_of(service))
         server = create_server(
-            create_private(self._configuration, service.ready, service.measure, registry),
+            create_private(self._configuration, service.ready, service.measure, registry, admin),
             sockets=[self._private_socket],
             threads=PRIVATE_THREADS,
             ident=None,

@@ -88,12 +88,12 @@ page_check                       clocks page_controls page_tokens pages policies
 worker                           choices errors leases outbox pace wakeup windows
 routes                           choices credentials errors leases reload sender settings
                                  settings_upstreams worker
-app                              alerts claims clocks conflicts control database dead_letters
-                                 erasure errors figures intake ledger lock migrate notices outbox
-                                 privacy receipts register reload retention routes sealer seals
-                                 sender settings settings_upstreams upkeep wakeup worker
-serve                            app clocks errors logs reload settings tokens web.deadlines
-                                 web.private web.public
+app                              admin.parts alerts claims clocks conflicts control database
+                                 dead_letters erasure errors figures intake ledger lock migrate
+                                 notices outbox privacy receipts register reload retention routes
+                                 sealer seals sender settings settings_upstreams upkeep wakeup worker
+serve                            admin.app app clocks errors logs reload settings tokens
+                                 web.deadlines web.private web.public
 __main__                         cli
 
 web
@@ -128,6 +128,10 @@ web.scripts                      errors receipts
 web.sessions                     claims errors settings settings_upstreams tokens uses web.answers
                                  web.bodies web.callers web.calls web.details web.fields web.parts
 web.terms                        errors reload settings tokens
+
+admin
+admin.app                        admin.parts assets
+admin.parts                      conflicts database dead_letters erasure receipts reload
 
 cli                              cli.audit cli.backup cli.check cli.conflicts cli.deliveries
                                  cli.demo cli.erase cli.export cli.init cli.keys cli.migrate
@@ -212,6 +216,7 @@ migrations.versions
 migrations.versions.v0001_first
 migrations.versions.v0002_seals
 migrations.versions.v0003_removals
+migrations.versions.v0004_access
 """)
 
 # A library has few homes, so that it can be judged, and replaced, in one place.
@@ -219,7 +224,7 @@ HOMES = table("""
 alembic            migrate migrations
 click              cli demo
 cryptography       export ledger privacy receipts
-flask              demo sandbox serve web
+flask              admin demo sandbox serve web
 flask_cors         web.cors
 gunicorn           logs serve
 itsdangerous       tokens
@@ -241,12 +246,13 @@ sqlalchemy         alerts audit backup conflicts database dead_letters deliverie
 sqlite3            backup cli.backup cli.check engines erasure reconcile
 urllib3            exchange visits wire
 waitress           demo sandbox serve
-werkzeug           demo sandbox web
+werkzeug           admin demo sandbox web
 """)
 
 # Whom a room must not reach even through others: secrets have one door, and it is not the web's.
 WALLS = table("""
-web  credentials oauth outbox sender worker
+admin  credentials oauth outbox sender worker
+web    credentials oauth outbox sender worker
 """)
 
 # From a click to a verified request upstream, step by step; what the steps stand on (settings,

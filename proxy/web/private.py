@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from flask import Flask, request
 from prometheus_client import CollectorRegistry
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from proxy.errors import Problem
 from proxy.reload import Configuration
@@ -17,11 +18,12 @@ def create_private(
     ready: Callable[[], list[str]],
     measure: Measure,
     registry: CollectorRegistry | None = None,
+    admin: Flask | None = None,
 ) -> Flask:
     """Return the private application.
 
     *ready* names why work can not be done, if it can not; *measure* reads the register's figures;
-    *registry* holds what this process counts.
+    *registry* holds what this process counts; *admin* is the dashboard.
     """
     figures = CollectorRegistry()
     figures.register(Figures(measure))
@@ -31,6 +33,9 @@ def create_private(
     app.after_request(problems.dress)
     app.register_error_handler(Exception, problems.answer)
     app.register_blueprint(readiness(ready, (figures, registry) if registry else (figures,)))
+    if admin:
+        admin.before_request(lambda: _judge(configuration))
+        app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/admin": admin})  # type: ignore[method-assign]
     return app
 
 
