@@ -107,6 +107,7 @@ class Delivery:
     send_at: int  # ms; the permit is usable from here
     lease_until: int  # ms
     probe: bool = False  # its answer tells whether a paused credential works again
+    due_at: int | None = None  # ms; since when this attempt was to be made
 
 
 class Kind(StrEnum):

@@ -32,6 +32,7 @@ _POSTGRES_CONNECTION = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
     "application_name": "optout-proxy",
+    "client_encoding": "utf8",  # of a database in SQL_ASCII we would be given bytes
 }
 _SESSION = {
     "statement_timeout": "10s",

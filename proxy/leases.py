@@ -123,7 +123,7 @@ class Round:
             send_at=send_at,
             lease_until=send_at + self.wanted.lease_ms,
         )
-        offer = claim(offer, claimed)
+        due_at, offer = offer.due_at, claim(offer, claimed)
         self.changed.append((offer, fact_of("delivery.claimed", offer, self.now)))
         # What the row keeps frozen holds no personal data; that is frozen in its own column.
         body = body_for(api, metadata=metadata, customer=customer) if customer else offer.body
@@ -140,6 +140,7 @@ class Round:
                 send_at=claimed.send_at,
                 lease_until=claimed.lease_until,
                 probe=probe,
+                due_at=due_at,
             )
         )
 

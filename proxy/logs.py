@@ -11,7 +11,7 @@ import stat
 import sys
 import threading
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, TextIO, cast
 
 import structlog
@@ -22,6 +22,7 @@ from proxy.errors import ConfigurationError
 _SHORT = 4_096  # PIPE_BUF on Linux: a pipe that is ready takes so much without waiting
 _TURN_S = 0.1  # that a line may wait for another one to be written
 _DEPTH = 8  # innermost places that a line names
+_QUIET = ("debug", "info")
 _UNREADABLE, _UNANSWERED = "Invalid request from", "Error handling request"  # as gunicorn says
 
 
@@ -90,6 +91,14 @@ class Unfailing:
             return True
 
 
+_told: list[Callable[[str], None]] = []  # whom the events of warnings are told
+
+
+def tell(hear: Callable[[str], None]) -> None:
+    """Tell *hear* the event of every line of ours from level warning on; it must not log."""
+    _told[:] = [hear]
+
+
 def configure(level: str) -> None:
     """Write JSON lines to standard error, from *level* on, for us and for the libraries."""
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -102,6 +111,7 @@ def configure(level: str) -> None:
     structlog.configure(
         processors=[
             *shared,
+            _tell,
             structlog.processors.StackInfoRenderer(),
             _name_exception,
             structlog.processors.JSONRenderer(),
@@ -126,6 +136,15 @@ def configure(level: str) -> None:
     root.setLevel(max(number, logging.WARNING))  # libraries speak when something is wrong
     # It quotes bytes that upstream sent when it warns of a header.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def _tell(
+    _logger: object, _method: str, line: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    if line["level"] not in _QUIET:
+        for hear in _told:
+            hear(str(line["event"]))
+    return line
 
 
 def _name_exception(

@@ -12,7 +12,6 @@ import threading
 import time
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address
 from typing import Any
 
 import structlog
@@ -21,27 +20,24 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import TConn, ThreadWorker
-from prometheus_client import CollectorRegistry
-from waitress.server import create_server
 
+from proxy import logs
 from proxy.admin.app import create_admin
 from proxy.app import Service, parts_of
 from proxy.clocks import wall
-from proxy.errors import ConfigurationError
+from proxy.counters import Counters, falling
+from proxy.listeners import listen, require_private, serve_private
 from proxy.logs import GunicornLogger
 from proxy.reload import Configuration
-from proxy.settings import Settings
+from proxy.tallies import Tallies
 from proxy.tokens import Keyring
 from proxy.web.deadlines import Deadlines
-from proxy.web.private import create_private
 from proxy.web.public import create_public
 
 log = structlog.get_logger()
 
 GRACE_S = 8  # for requests under way when asked to stop
 MAX_HEADER_BYTES = 8190
-PRIVATE_THREADS = 4
-BACKLOG = 2048
 SILENCE_S = 0.5  # that is left to a connection without a word while others wait for its place
 _NOBODY = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)  # there to be accepted any more
 
@@ -173,10 +169,12 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
         self._configuration = configuration
         self._binds = binds
         self._with_worker = with_worker
-        self._private_socket = _listen(*binds.private, option="--admin-bind")
-        self._public_socket = _listen(*binds.public, option="--bind")
+        self._private_socket = listen(*binds.private, option="--admin-bind")
+        self._public_socket = listen(*binds.public, option="--bind")
         self._service: Service | None = None
         self._stopping = threading.Lock()
+        self._tallies = Tallies(rooms=binds.workers)
+        self._counters = Counters(self._tallies)
         super().__init__()
 
     def load_config(self) -> None:
@@ -197,6 +195,8 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
             "logger_class": GunicornLogger,
             "forwarded_allow_ips": "",  # X-Forwarded-* is judged by `trusted_proxies`, not here
             "proc_name": "optout-proxy",
+            "pre_fork": self._give_room,
+            "child_exit": self._clear_room,
             "worker_exit": lambda _server, _worker: self.stop(),
         }
         for name, value in options.items():
@@ -206,21 +206,39 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
         """Start the service in the process that serves; return the public application."""
         self.deadlines = Deadlines(self.cfg.threads)
         wsgi.Response = partial(_Quiet, self.deadlines)  # the only seam gunicorn leaves for it
+        self._tallies.enter(self._room)
         self._configuration.reload()  # this may be a successor, long after the master read it
-        service = self._service = Service(self._configuration, with_worker=self._with_worker)
+        service = self._service = Service(
+            self._configuration, with_worker=self._with_worker, counters=self._counters
+        )
+        logs.tell(service.telemetry.warned)
         service.start()
         self._configuration.watch()
-        registry = CollectorRegistry()
-        self._serve_private(service, registry)
+        serve_private(
+            self._private_socket,
+            self._configuration,
+            service.condition,
+            self._counters,
+            create_admin(parts_of(service)),
+        )
         public: Flask = create_public(
             self._configuration,
             service.intake,
             service.signer,
             wall,
-            registry,
             deadlines=self.deadlines,
+            telemetry=service.telemetry,
         )
         return public
+
+    def _give_room(self, server: Any, worker: Any) -> None:
+        """Choose where the process that is about to begin counts: where nobody does any more."""
+        taken = {other.room for other in server.WORKERS.values()}
+        self._room = worker.room = min(set(range(self._binds.workers)) - taken, default=0)
+
+    def _clear_room(self, _server: Any, worker: Any) -> None:
+        """Forget what a process that has ended was doing; what it counted stays."""
+        self._tallies.clear(worker.room, falling())
 
     def leave_public(self) -> None:
         """Forget the public socket: gunicorn has copied and closed its descriptor."""
@@ -246,16 +264,6 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
         if service:
             service.stop()
 
-    def _serve_private(self, service: Service, registry: CollectorRegistry) -> None:
-        admin = create_admin(parts_of(service))
-        server = create_server(
-            create_private(self._configuration, service.ready, service.measure, registry, admin),
-            sockets=[self._private_socket],
-            threads=PRIVATE_THREADS,
-            ident=None,
-        )
-        threading.Thread(target=server.run, name="private", daemon=True).start()
-
 
 def serve(configuration: Configuration, binds: Binds, *, with_worker: bool = True) -> None:
     """Serve until asked to stop. ConfigurationError, before anything starts, if it can not."""
@@ -264,35 +272,8 @@ def serve(configuration: Configuration, binds: Binds, *, with_worker: bool = Tru
     WebApplication(configuration, binds, with_worker=with_worker).run()
 
 
-def require_private(settings: Settings, host: str) -> None:
-    """Refuse a private listener that strangers could reach."""
-    if _is_loopback(host) or settings.admin_networks:
-        return
-    raise ConfigurationError(
-        f"--admin-bind {host} can be reached from other machines; "
-        "set `admin_networks` to the networks that may, or bind it to 127.0.0.1."
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _rehearse(configuration: Configuration, *, with_worker: bool) -> None:
     """Try everything once in this process, so that what is wrong is said plainly."""
     Keyring.from_settings(configuration.current)
     service = Service(configuration, with_worker=with_worker)
     service.rehearse()
-
-
-def _listen(host: str, port: int, *, option: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{host}:{port} can not be bound ({error.strerror}); give {option} another address."
-        ) from error

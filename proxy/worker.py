@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from proxy.choices import Delivery, Kind, Outcome
 from proxy.errors import StorageUnavailable
@@ -182,11 +183,12 @@ class Worker:
     def _send_loop(self) -> None:
         while (flight := self._queue.get()) is not None:
             try:
-                self._deliver(flight)
+                with bound_contextvars(**_ids(flight.delivery)):
+                    self._deliver(flight)
             except StorageUnavailable:
-                log.warning("finish.failed", delivery=flight.delivery.row)  # the lease runs out
+                log.warning("finish.failed", **_ids(flight.delivery))  # the lease runs out
             except Exception:
-                log.exception("send.crashed", delivery=flight.delivery.row)
+                log.exception("send.crashed", **_ids(flight.delivery))
             finally:
                 crowded = self._count(_pair(flight.delivery), -1) > self._limits.senders * 3 // 4
                 self._wakeup.ring(GATHER_MS if crowded else 0)
@@ -200,7 +202,7 @@ class Worker:
             return
         outcome = self._send(flight.delivery)
         self._windows.learn(_pair(flight.delivery), outcome.kind)
-        _tell(flight.delivery, outcome, kept=self._finish(flight, outcome))
+        _tell(outcome, kept=self._finish(flight, outcome))
 
     def _finish(self, flight: _Flight, outcome: Outcome) -> bool:
         """Write the outcome down, as often as the lease allows: it must not be asked for twice."""
@@ -235,16 +237,13 @@ def _is_late(delivery: Delivery, lane: Lane, taken: Taken) -> bool:
     return time.monotonic() - _permit(delivery, taken) > _patience(lane)
 
 
-def _tell(delivery: Delivery, outcome: Outcome, *, kept: bool) -> None:
+def _ids(delivery: Delivery) -> dict[str, object]:
+    """Return what every line about *delivery* says of it."""
+    names = ("partner", "upstream", "offer", "epoch", "attempt")
+    return {"delivery": delivery.row} | {name: getattr(delivery, name) for name in names}
+
+
+def _tell(outcome: Outcome, *, kept: bool) -> None:
     level = logging.INFO if outcome.kind is Kind.DELIVERED and kept else logging.WARNING
-    log.log(
-        level,
-        "attempt.finished" if kept else "lease.lost",
-        delivery=delivery.row,
-        partner=delivery.partner,
-        upstream=delivery.upstream,
-        offer=delivery.offer,
-        attempt=delivery.attempt,
-        outcome=outcome.reason,
-        status=outcome.status,
-    )
+    event = "attempt.finished" if kept else "lease.lost"
+    log.log(level, event, outcome=outcome.reason, status=outcome.status)

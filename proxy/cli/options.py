@@ -14,6 +14,7 @@ from proxy.settings import Settings, load
 from proxy.settings_sources import PREFIX
 
 CONFIG_NAME = "optout.toml"
+_LAST_PORT = 65_535
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,6 +29,23 @@ class Refusal(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Write the sentence, and nothing before it."""
         click.echo(self.message, file=file, err=file is None)
+
+
+class Address(click.ParamType[tuple[str, int]]):
+    """`HOST:PORT`, also `[::1]:8080`."""
+
+    name = "host:port"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        """Return host and port of *value*."""
+        if isinstance(value, tuple):
+            return value
+        host, _, port = str(value).rpartition(":")
+        if not host or not port.isdigit() or int(port) > _LAST_PORT:
+            self.fail(f"{value!r} is not HOST:PORT", param, ctx)
+        return host.strip("[]"), int(port)
 
 
 def config_option(command: Command) -> Command:

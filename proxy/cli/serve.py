@@ -5,30 +5,11 @@ from pathlib import Path
 
 import click
 
-from proxy import logs
-from proxy.cli.options import config_option, configuration_of, in_plain_words
+from proxy import logs, process
+from proxy.cli.options import Address, config_option, configuration_of, in_plain_words
 from proxy.errors import ConfigurationError
 from proxy.serve import Binds, serve
 from proxy.settings import Settings
-
-_LAST_PORT = 65_535
-
-
-class Address(click.ParamType[tuple[str, int]]):
-    """`HOST:PORT`, also `[::1]:8080`."""
-
-    name = "host:port"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, int]:
-        """Return host and port of *value*."""
-        if isinstance(value, tuple):
-            return value
-        host, _, port = str(value).rpartition(":")
-        if not host or not port.isdigit() or int(port) > _LAST_PORT:
-            self.fail(f"{value!r} is not HOST:PORT", param, ctx)
-        return host.strip("[]"), int(port)
 
 
 @click.command("serve")
@@ -54,6 +35,7 @@ def command(
     configuration = configuration_of(config, {k: v for k, v in given.items() if v is not None})
     settings = configuration.current
     logs.configure(settings.log_level)
+    process.settle()
     require_possible(settings, workers=workers, no_worker=no_worker)
     for path in (settings.audit_key_file, settings.signing_key_file):
         if not path.exists():

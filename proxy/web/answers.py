@@ -4,7 +4,7 @@ import json
 import secrets
 from typing import Any
 
-from flask import Response
+from flask import Response, g
 
 from proxy.choices import Recorded
 from proxy.errors import CODES, Problem
@@ -54,25 +54,26 @@ def of_offer(offer: Offer) -> dict[str, Any]:
     }
 
 
-def new_request_id() -> str:
-    """Return an id that a caller can quote and a log line shows."""
-    return secrets.token_hex(8)
+def request_id() -> str:
+    """Return the request's id, which a caller can quote and every line of its log shows."""
+    given: str = g.setdefault("request_id", secrets.token_hex(8))
+    return given
 
 
-def of_problem(problem: Problem, request_id: str) -> dict[str, Any]:
+def of_problem(problem: Problem) -> dict[str, Any]:
     """Return the members of a problem (RFC 9457); `code` is on the closed list."""
     members = {
         "code": problem.code,
         "status": problem.status,
         "title": CODES[problem.code].title,
-        "request_id": request_id,
+        "request_id": request_id(),
     }
     return members | {"detail": problem.detail} if problem.detail else members
 
 
-def refusal(problem: Problem, request_id: str | None = None) -> Response:
+def refusal(problem: Problem) -> Response:
     """Return the answer that *problem* is."""
-    body = compact(of_problem(problem, request_id or new_request_id()))
+    body = compact(of_problem(problem))
     response = Response(body, problem.status, content_type=PROBLEM)
     if problem.retry_after is not None:
         response.headers["Retry-After"] = str(problem.retry_after)

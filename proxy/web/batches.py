@@ -25,8 +25,7 @@ def blueprint(parts: Parts) -> Blueprint:
         partner, lines = _opened(parts, request.environ)
         heard = [_hear(partner, line) for line in lines]
         answered = _record(parts, heard)
-        request_id = answers.new_request_id()
-        text = "".join(_line(parts, one, request_id) for one in answered)
+        text = "".join(_line(parts, one) for one in answered)
         return Response(text, content_type="application/x-ndjson")
 
     return batches
@@ -68,7 +67,7 @@ def _record(parts: Parts, heard: list[Message | Problem]) -> list[Recorded | Pro
     return [one if isinstance(one, Problem) else next(recorded) for one in heard]
 
 
-def _line(parts: Parts, answer: Recorded | Problem, request_id: str) -> str:
+def _line(parts: Parts, answer: Recorded | Problem) -> str:
     if isinstance(answer, Problem):
-        return answers.compact(answers.of_problem(answer, request_id)) + "\n"
+        return answers.compact(answers.of_problem(answer)) + "\n"
     return answers.compact(answers.of_record(answer, parts.signer.sign(answer))) + "\n"

@@ -20,7 +20,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 from proxy.choices import Session
 from proxy.errors import ConfigurationError, Problem
-from proxy.web.terms import Address, Terms, address, is_within
+from proxy.web.terms import Address, Networks, Terms, address, is_within
 
 PATIENCE = 0.25  # seconds for Redis: a limit is worth less than the choice it would delay
 REST = 2.0  # seconds that Redis is left alone after it failed, but for one call that tries it
@@ -146,15 +146,20 @@ class Limits:
 
 
 def client_address(environ: dict[str, Any], terms: Terms) -> Address | None:
+    """Return who calls the public listener."""
+    return client_of(environ, terms.proxies)
+
+
+def client_of(environ: dict[str, Any], proxies: Networks) -> Address | None:
     """Return who calls: the peer, or whom the nearest trusted proxy says it speaks for.
 
     None if nobody can be told: a Unix socket, whose only peers are on this machine.
     """
     found = address(environ.get("REMOTE_ADDR", ""))
-    if not terms.proxies:
+    if not proxies:
         return found
     hops = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
-    while (found is None or is_within(found, terms.proxies)) and hops:
+    while (found is None or is_within(found, proxies)) and hops:
         before = address(_without_port(hops.pop().strip()))
         if before is None:
             break

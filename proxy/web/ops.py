@@ -3,62 +3,88 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from flask import Blueprint, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from proxy.counters import Counters
 from proxy.errors import StorageUnavailable
 from proxy.web.answers import as_json
 
 HEALTH = "/healthz"
 
 Measure = Callable[[], Mapping[str, float]]
+Reasons = Callable[[], list[str]]
+
+# What the register's figures are called, the label of what follows the dot of one, and what it is.
+FIGURES = {
+    "deliveries": ("report", "Offers by where their report stands."),
+    "dead_letters": ("partner", "Reports given up that wait for a person."),
+    "conflicts": ("partner", "Offers whose record contradicts itself and waits for a person."),
+    "oldest_due_seconds": ("", "For how long the report that waits longest has been due."),
+    "credentials_paused": ("", "Credentials that the upstream refuses; their reports wait."),
+    "credentials_throttled": ("", "Credentials that the upstream has told to slow down."),
+    "credential_paused": ("credential", "1 while the upstream refuses this credential."),
+    "oldest_unsealed_seconds": ("", "For how long the oldest fact has waited for its seal."),
+    "seal_number": ("partner", "Number of the partner's newest seal."),
+    "seal_timestamp_seconds": ("partner", "When the partner's newest seal was made."),
+    "seal_hash": ("partner", "The first 48 bits of the newest seal's hash, as a number."),
+    "figures_age_seconds": ("", "How old the figures read from the register are."),
+    "figures_took_seconds": ("", "How long it took to read them."),
+}
+# What a process says of itself.
+STATE = {
+    "build_info": ("version", "1, with the version that runs."),
+    "settings_alarm": ("", "1 while the newest settings are wrong and the old ones are in force."),
+    "worker_standstill_seconds": ("", "Since when the delivery worker has not looked for work."),
+    "permits_per_second": ("credential", "Permits of the pace a second; 0 is no limit."),
+}
+READABLE = "register_readable"
+_ALL = FIGURES | STATE | {READABLE: ("", "1 if the register can be read.")}
 
 
 class Refusals:
     """Counts refused requests by the code of their problem."""
 
-    def __init__(self, registry: CollectorRegistry | None) -> None:
-        text = "Requests refused, by the code of their problem."
-        self._counter = Counter("proxy_refused", text, ["code"], registry=registry)
+    def __init__(
+        self, registry: CollectorRegistry | None, counters: Counters | None = None
+    ) -> None:
+        self._counters = counters or Counters()
+        if registry:
+            registry.register(self._counters)
 
     def count(self, code: str) -> None:
         """Count one refusal; *code* is on the closed list, so that the labels stay few."""
-        self._counter.labels(code).inc()
+        self._counters.count("proxy_refused", code)
 
 
 class Figures(Collector):
-    """The register's figures, read when they are asked for: right after every restart."""
+    """Figures of the register or of this process: `deliveries.held` is `{report="held"}`."""
 
-    def __init__(self, measure: Measure) -> None:
+    def __init__(self, measure: Measure, *, of_register: bool = True) -> None:
         self._measure = measure
+        self._of_register = of_register
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the figures: `deliveries.held` is `proxy_deliveries{report="held"}`.
-
-        What follows the dot of a figure about seals is a partner.
-        """
-        readable = GaugeMetricFamily("proxy_register_readable", "Whether the register can be read.")
+        """Yield the figures; those of the register with whether it can be read."""
         try:
-            figures = self._measure()
+            figures = dict(self._measure())
         except StorageUnavailable:
             figures = {}
-        readable.add_metric([], float(bool(figures)))
-        yield readable
+        if self._of_register:
+            figures[READABLE] = float(bool(figures))
         yield from _families(figures)
 
 
 def _families(figures: Mapping[str, float]) -> Iterator[GaugeMetricFamily]:
     families: dict[str, GaugeMetricFamily] = {}
-    for name, value in figures.items():
-        subject, _, label = name.partition(".")
-        kind = "partner" if subject.startswith("seal_") else "report"
-        labels = [kind] if label else []
-        text = f"The register's {subject.replace('_', ' ')}."
+    for figure, value in figures.items():
+        name, _, word = figure.partition(".")
+        label, text = _ALL[name]
         family = families.setdefault(
-            subject, GaugeMetricFamily(f"proxy_{subject}", text, labels=labels)
+            name, GaugeMetricFamily(f"proxy_{name}", text, labels=[label] if label else [])
         )
-        family.add_metric([label] if label else [], value)
+        family.add_metric([word] if label else [], value)
     yield from families.values()
 
 
@@ -74,15 +100,20 @@ def health() -> Blueprint:
 
 
 def readiness(
-    ready: Callable[[], list[str]], registries: tuple[CollectorRegistry, ...]
+    ready: Reasons, registries: tuple[CollectorRegistry, ...], warnings: Reasons | None = None
 ) -> Blueprint:
-    """Serve whether work can be done, with the *ready* reasons why not, and the figures."""
+    """Serve whether work can be done, with the *ready* reasons why not, and the figures.
+
+    *warnings* are what somebody should look at while work goes on; they turn no traffic away.
+    """
     ops = Blueprint("readiness", __name__)
 
     @ops.get("/readyz")
     def readyz() -> Response:
         reasons = ready()
-        return as_json({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        answer = {"ready": not reasons, "reasons": reasons}
+        told = {"warnings": warnings()} if warnings else {}
+        return as_json(answer | told, 503 if reasons else 200)
 
     @ops.get("/metrics")
     def metrics() -> Response:

@@ -7,7 +7,7 @@ from flask import Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from proxy.errors import Problem
-from proxy.web.answers import new_request_id, refusal
+from proxy.web.answers import refusal, request_id
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 _REDIRECT = range(300, 400)
@@ -34,10 +34,9 @@ def problem_of(error: Exception) -> Problem:
 def answer(error: Exception) -> Response:
     """Return what is said of *error*, and log what nobody expected."""
     problem = problem_of(error)
-    request_id = new_request_id()
     if problem.code == "internal_error":
-        _report(error, request_id)
-    response = refusal(problem, request_id)
+        _report(error)
+    response = refusal(problem)
     if isinstance(error, MethodNotAllowed):
         response.allow.update(error.valid_methods or ())
     return response
@@ -50,12 +49,12 @@ def dress(response: Response) -> Response:
     return response
 
 
-def _report(error: Exception, request_id: str) -> None:
+def _report(error: Exception) -> None:
     """Log what went wrong and where, without a word of its message: that may quote a customer."""
     frames = traceback.extract_tb(error.__traceback__)[-_DEPTH:]
     structlog.get_logger("proxy.web").error(
         "request.failed",
-        request_id=request_id,
+        request_id=request_id(),
         error=type(error).__name__,
         where=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     )

@@ -9,12 +9,14 @@ from proxy.assets import folder
 from proxy.intake import Intake
 from proxy.receipts import Signer
 from proxy.reload import Configuration
+from proxy.telemetry import Telemetry
 from proxy.web import batches, choices, offers, ops, scripts, sessions
 from proxy.web.deadlines import Deadlines
 from proxy.web.guard import Guard
 from proxy.web.limits import Limits
 from proxy.web.parts import Parts
 from proxy.web.terms import InForce
+from proxy.web.watch import watch
 
 
 def create_public(
@@ -25,13 +27,15 @@ def create_public(
     registry: CollectorRegistry | None = None,
     *,
     deadlines: Deadlines | None = None,
+    telemetry: Telemetry | None = None,
 ) -> Flask:
     """Return the public application; *clock* tells Unix milliseconds.
 
-    Raise ConfigurationError if a signing secret is unfit. *registry* counts refusals;
-    *deadlines* are the server's, where it has some for what it reads itself.
+    Raise ConfigurationError if a signing secret is unfit. *registry* shows what *telemetry*
+    counts; *deadlines* are the server's, where it has some for what it reads itself.
     """
     settings = configuration.current
+    telemetry = telemetry or Telemetry()
     parts = Parts(
         terms=InForce(configuration),
         intake=intake,
@@ -42,7 +46,9 @@ def create_public(
     )
     app = Flask("proxy", static_folder=None, template_folder=None)
     app.url_map.merge_slashes = False  # werkzeug would redirect, and a POST would lose its body
-    Guard(parts.terms, parts.deadlines, ops.Refusals(registry)).protect(app)
+    watch(app, telemetry)
+    refusals = ops.Refusals(registry, telemetry.counters)
+    Guard(parts.terms, parts.deadlines, refusals).protect(app)
     for calls in (choices, batches, sessions, offers):
         app.register_blueprint(calls.blueprint(parts))
     app.register_blueprint(scripts.blueprint(scripts.released(folder("static")), signer))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, create_engine, insert, make_url, select, text
 
 from proxy import migrate
 from proxy.database import Database
@@ -261,3 +261,19 @@ def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
         child.kill()
         child.wait()
     FileLock(tmp_path / "optout.db").take(wait_s=1.0)
+
+
+def test_a_database_without_an_encoding_will_do(postgres: str, clock: Clock) -> None:
+    """SQL_ASCII is what `initdb` gives where there is no locale."""
+    engine = create_engine(postgres, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(
+            text("CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+        )
+    engine.dispose()
+    url = make_url(postgres).set(database="ascii").render_as_string(hide_password=False)
+    database = Database(url, clock)
+    migrate.upgrade(database)
+
+    migrate.require_current(database)
+    database.dispose()

@@ -31,16 +31,16 @@ LEAKS: dict[str, Edit] = {
         ),
     ),
     "the label of a figure": (
-        "app.py",
-        'measure(self.database) | {"settings_alarm": alarm}',
-        "{f'deliveries.{self.configuration.current.redis_url}': 1.0}",
+        "condition.py",
+        "        figures = measure(self._database)\n",
+        "        figures = {f'deliveries.{self._configuration.current.redis_url}': 1.0}\n",
     ),
     "an answer": (
         "web/problems.py",
-        "    problem = problem_of(error)\n    request_id",
+        "    problem = problem_of(error)\n    if",
         (
             "    problem = problem_of(error)\n    from flask import request\n"
-            "    problem.detail = request.headers.get('Authorization', '')\n    request_id"
+            "    problem.detail = request.headers.get('Authorization', '')\n    if"
         ),
     ),
     "a temporary file": (
