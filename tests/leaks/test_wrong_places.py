@@ -124,7 +124,8 @@ def test_a_secret_where_its_file_should_be_named(guarded: Guarded) -> None:
             command = "token mint" if name == "acme-1" else "check"
             status, said = commands.said_by(command, values)
             assert (name, status) == (name, 2 if name == "acme-1" else 1)
-            assert "does not exist; write the secret into it" in said
+            assert "does not exist" in said
+            assert "rite the secret into it" in said  # a sentence of its own in `check`
             assert_hidden(guarded.vault, said, f"{name}_file = {secret}")
 
 

@@ -193,7 +193,7 @@ def test_no_token_is_printed(shop: Shop) -> None:
         ["--page", "https://user:word@shop.example/"],
         ["--page", "https://shop.example/", "--header", "Cookie"],
         ["--header", "Cookie: cart=1"],
-        ["--json"],
+        ["--page", "https://shop.example/", "--online"],
     ],
 )
 def test_a_wrong_use_is_refused(home: Home, words: list[str]) -> None:
