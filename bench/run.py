@@ -27,6 +27,8 @@ from tests.faults.postgres import a_server
 
 import audit as verified  # isort: skip
 import batches as told  # isort: skip
+import dashboard as looked  # isort: skip
+import scaling as scaled  # isort: skip
 from snippet import rows  # isort: skip
 
 ROUNDS = 3
@@ -271,7 +273,17 @@ def audit() -> list[tuple[str, str, str]]:
     return list(verified.rows())
 
 
-PARTS = (accept, batches, deliver, lateness, pace, hanging, audit, snippet)
+def scaling() -> list[tuple[str, str, str]]:
+    """Return the rows behind docs/scaling.md, and draw its pictures."""
+    return list(scaled.rows())
+
+
+def dashboard() -> list[tuple[str, str, str]]:
+    """Return the rows on the dashboard's pages with a million offers."""
+    return list(looked.rows())
+
+
+PARTS = (accept, batches, deliver, lateness, pace, hanging, audit, snippet, scaling, dashboard)
 
 
 def main() -> None:
@@ -279,7 +291,7 @@ def main() -> None:
     chosen = [part for part in PARTS if not sys.argv[1:] or part.__name__ in sys.argv[1:]]
     for part in chosen:
         for what, figure, reach in part():
-            print(f"{what:<28}{figure:<28}{reach}", flush=True)
+            print(f"{what:<38}  {figure:<28}{reach}", flush=True)
 
 
 if __name__ == "__main__":
