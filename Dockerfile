@@ -10,10 +10,13 @@ RUN python3 -m venv /builder \
  && python3 -m venv /opt/optout-proxy \
  && /opt/optout-proxy/bin/pip install --no-cache-dir --require-hashes -r deploy/requirements-image.lock
 COPY . .
+# What nobody runs in it goes again: installers, other libraries' commands and test suites.
 RUN /builder/bin/hatchling build -t wheel \
  && /opt/optout-proxy/bin/pip install --no-cache-dir --no-deps --no-index dist/*.whl \
  && /opt/optout-proxy/bin/pip uninstall --yes --quiet pip \
- && rm -rf /opt/optout-proxy/lib/python3*/site-packages/setuptools*
+ && cd /opt/optout-proxy/lib/python3*/site-packages \
+ && rm -rf setuptools* pkg_resources _distutils_hack distutils-precedence.pth sqlalchemy/testing \
+ && find /opt/optout-proxy/bin -type f ! -name optout-proxy -delete
 
 FROM ${BASE}
 # tini reaps what is orphaned and hands signals on: a main process of number 1 would miss them.

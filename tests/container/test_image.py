@@ -135,3 +135,24 @@ def test_it_stops_in_time_and_loses_nothing(deployment: Deployment) -> None:
             f"the delivery of offer-{number}",
         )
         assert len(deployment.received(f"offer-{number}")) == 1
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(3, 1), (9.5, 2)], ids=["finished", "kept"])
+def test_a_send_in_flight_is_not_lost(deployment: Deployment, seconds: float, times: int) -> None:
+    """SIGTERM while the insurer is slow: finished if it answers in time, else sent again as it was.
+
+    Either way within the time, by the exit status of a clean end, and taken once by the insurer.
+    """
+    deployment.fault("hang", seconds=seconds, times=1)
+    assert deployment.say("slow").status_code == 202
+    until(lambda: deployment.received_or_none("slow"), "the request")
+    assert deployment.proxy.child is not None
+    os.kill(int(insides(deployment.proxy).name), 15)
+    assert deployment.proxy.child.wait(STOP_S) == 0
+    deployment.start_proxy()
+    until(lambda: deployment.offer("slow")["report"] == "delivered", "the delivery")
+
+    seen = deployment.received("slow")
+    assert len(seen) == times
+    assert len({one["idempotency_key"] for one in seen}) == 1
+    assert [one["effect"] for one in seen].count(True) == 1
