@@ -2,7 +2,7 @@
 # Every target does its own set-up; all it needs is Python 3.11 or newer.
 .DEFAULT_GOAL := help
 .PHONY: help demo test check browser languages faults endurance bench fuzz image setup lock build npm \
-  audit sbom pci pci-pack notes clean
+  audit sbom pci pci-pack docs notes clean
 
 # The first one that is new enough; `make PYTHON=/path/to/python3` overrides it.
 PYTHON = $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -108,6 +108,11 @@ pci:      ## what a PCI DSS reviewer asks, in dist/pci-pack/; ARGS="--tests repo
 	@$(BIN)/python -m deploy.pci_pack $(ARGS)
 
 pci-pack: pci
+
+docs:     ## the documents as a website in dist/site, without network
+	$(environment) dev
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file deploy/site/mkdocs.yml
+	@echo dist/site/index.html
 
 notes:    ## the release notes: the changelog and the hash of each file in dist/
 	$(environment) dev

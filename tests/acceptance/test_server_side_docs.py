@@ -42,7 +42,7 @@ def run(deployment: Deployment, *command: str) -> str:
         timeout=PATIENCE_S,
         check=False,
         cwd=deployment.folder,
-        env={**os.environ, "OPTOUT_SERVER_KEY": deployment.server_key},
+        env={**os.environ, "SERVER_KEY": deployment.server_key},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -135,7 +135,7 @@ def test_the_retrying_block_is_heard_in_the_end(deployment: Deployment) -> None:
             [sys.executable, str(path)],
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OPTOUT_SERVER_KEY": deployment.server_key},
+            env={**os.environ, "SERVER_KEY": deployment.server_key},
         )
         listener.settimeout(PATIENCE_S)
         listener.accept()[0].close()

@@ -94,7 +94,7 @@ def test_the_server_tells(service: Files, tmp_path: Path) -> None:
 
     printed = subprocess.run(
         [NODE, "--input-type=module", "--eval", program],
-        env=os.environ | {"OPTOUT_SERVER_KEY": service.keys["ACME"]},
+        env=os.environ | {"SERVER_KEY": service.keys["ACME"]},
         check=True,
         capture_output=True,
     )
