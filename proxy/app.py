@@ -1,26 +1,28 @@
 """The only place where the parts meet: settings in, a running service out."""
 
-import time
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import structlog
 
 from proxy import migrate
+from proxy.accounts import Accounts
 from proxy.admin.parts import Parts
 from proxy.alerts import Alerts
 from proxy.alerts import judge as judge_alerts
+from proxy.attempts import CredentialNames, watched
 from proxy.claims import LONGEST_TTL
 from proxy.clocks import Steady, wall
+from proxy.condition import Condition
 from proxy.conflicts import Conflicts
 from proxy.control import Control, socket_path
+from proxy.counters import Counters
 from proxy.database import Database
 from proxy.dead_letters import DeadLetters
 from proxy.erasure import Erasures
-from proxy.errors import ConfigurationError, StorageUnavailable
-from proxy.figures import holds_facts, measure, ping
-from proxy.intake import Intake
+from proxy.errors import ConfigurationError
+from proxy.figures import due_since, holds_facts
 from proxy.ledger import Ledger
 from proxy.lock import FileLock
 from proxy.notices import Notices
@@ -36,6 +38,7 @@ from proxy.seals import Seals
 from proxy.sender import Sender
 from proxy.settings import DEADLINE, Settings
 from proxy.settings_upstreams import UpstreamSetting
+from proxy.telemetry import Telemetry, WatchedIntake, is_traced
 from proxy.upkeep import Upkeep
 from proxy.wakeup import Wakeup
 from proxy.worker import Limits, Worker
@@ -54,8 +57,6 @@ def policy_of(upstream: UpstreamSetting) -> Policy:
     )
 
 
-_STANDSTILL_S = 150.0  # a round of claims waits for the database a minute at most, and twice
-
 # For rows of an upstream that the settings no longer name: they wait until it is back.
 _TAKEN_OUT = Policy(on_purchase=False, settle_ms=5_000, hold_ms=86_400_000, implied_ms=None)
 
@@ -63,9 +64,16 @@ _TAKEN_OUT = Policy(on_purchase=False, settle_ms=5_000, hold_ms=86_400_000, impl
 class Service:
     """The parts of one process; started after the fork, stopped before the end."""
 
-    def __init__(self, configuration: Configuration, *, with_worker: bool = True) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        with_worker: bool = True,
+        counters: Counters | None = None,
+    ) -> None:
         settings = configuration.current
         self.configuration = configuration
+        self.telemetry = Telemetry(counters)
         self.database = Database(settings.database, Steady())
         self.lock = FileLock(Path(self.database.url.database or "")) if self._embedded else None
         self._require_audit_key(settings)
@@ -76,19 +84,35 @@ class Service:
         self.wakeup = Wakeup()
         customers = _customer_keys(configuration)
         self.notices = None if self._embedded else Notices(self.database.url, self.wakeup.ring)
-        self.intake = Intake(self.database, ledger, self._policy, self._wake, customers)
+        self.intake = WatchedIntake(
+            self.telemetry, self.database, ledger, self._policy, self._wake, customers
+        )
         self.outbox = Outbox(self.database, ledger, customers=customers)
         self.dead_letters = DeadLetters(self.database, ledger)
         self.conflicts = Conflicts(self.database, ledger)
         self.erasures = Erasures(self.database, ledger)
-        self.worker = self._make_worker(settings) if with_worker else None
-        seals = Seals(self.signer.kid, signing_key.sign)
-        self.sealer = Sealer(self.database, seals) if with_worker else None
+        self._delivery = self._make_worker(settings) if with_worker else None
+        sign = (self.signer.kid, signing_key.sign)
+        self.sealer = Sealer(self.database, Seals(*sign)) if with_worker else None
         self.alerts = _alerts(configuration, self.database) if with_worker else None
-        keep = partial(retentions_of, configuration)
-        self.retention = Retention(self.database, self.signer.kid, signing_key.sign, keep)
+        self.retention = Retention(self.database, *sign, partial(retentions_of, configuration))
         self.upkeep = self._make_upkeep(customers) if with_worker else None
         self.control = self._make_control()
+
+    @property
+    def worker(self) -> Worker | None:
+        """Who delivers, if this process does."""
+        return self._delivery[0] if self._delivery else None
+
+    @cached_property
+    def condition(self) -> Condition:
+        """How this process stands."""
+        return Condition(self.configuration, self.database, self._delivery)
+
+    @property
+    def accounts(self) -> Accounts:
+        """Who may use the dashboard."""
+        return Accounts(self.database)
 
     @property
     def _embedded(self) -> bool:
@@ -107,6 +131,7 @@ class Service:
 
         A PostgreSQL that is away is waited for while the web answers 503: `rehearse` has seen it.
         """
+        self.telemetry.start(self.audit_key)
         if self.lock:
             self.lock.take()
             migrate.upgrade(self.database)
@@ -128,11 +153,13 @@ class Service:
             if part:
                 part.stop()
         self.database.stop()
+        self.telemetry.stop()
         if self.lock:
             self.lock.release()
 
     def rehearse(self) -> None:
         """Check in this process what `start` will need in another. ConfigurationError if not."""
+        is_traced()
         if self.lock:
             self.lock.take()
         try:
@@ -147,20 +174,11 @@ class Service:
 
     def ready(self) -> list[str]:
         """Return why this process should get no traffic; nothing if it should."""
-        try:
-            ping(self.database)
-        except StorageUnavailable:
-            if self.database.is_damaged:
-                return ["storage: the database is damaged; run `optout-proxy check`"]
-            return ["storage: the database can not be written"]
-        if self.worker and time.monotonic() - self.worker.claimed_at > _STANDSTILL_S:
-            return ["delivery: the worker stands still"]
-        return []
+        return self.condition.ready()
 
     def measure(self) -> dict[str, float]:
-        """Return the figures of the register as they are now."""
-        alarm = float(self.configuration.alarm is not None)  # the old settings go on working
-        return measure(self.database) | {"settings_alarm": alarm}
+        """Return the figures of the register, as they were read last."""
+        return self.condition.measure()
 
     def _wake(self, after_ms: int) -> None:
         """Ring for the worker in this process, and for those elsewhere."""
@@ -182,6 +200,7 @@ class Service:
             dead_letters=self.dead_letters,
             conflicts=self.conflicts,
             intake=self.intake,
+            accounts=self.accounts,
             erasures=self.erasures,
             retention=self.retention,
         )
@@ -203,15 +222,22 @@ class Service:
             LONGEST_TTL * 1000 + _ms(late.total_seconds()) + self._policy(partner, upstream).hold_ms
         )
 
-    def _make_worker(self, settings: Settings) -> Worker:
+    def _make_worker(self, settings: Settings) -> tuple[Worker, CredentialNames]:
         sender = Sender(audience=settings.audience, deadline=DEADLINE.total_seconds())
         routes = Routes(self.configuration, sender)
+        names = CredentialNames(routes.routing)
         limits = Limits(
             senders=settings.senders,
             lease_ms=_ms(settings.lease.total_seconds()),
             deadline_ms=_ms(DEADLINE.total_seconds()),
         )
-        return Worker(self.outbox, self.wakeup, routes.routing, routes.send, limits)
+        send = watched(
+            routes.send,
+            self.telemetry,
+            names,
+            lambda one: due_since(self.database, one.row, one.epoch),
+        )
+        return Worker(self.outbox, self.wakeup, routes.routing, send, limits), names
 
 
 def parts_of(service: Service) -> Parts:

@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from proxy.accounts import Accounts, Change
 from proxy.conflicts import Conflicts, Resolution
 from proxy.dead_letters import DeadLetters
 from proxy.erasure import Erasures
@@ -45,6 +46,7 @@ class Control:
         dead_letters: DeadLetters,
         conflicts: Conflicts,
         intake: Intake,
+        accounts: Accounts | None = None,
         erasures: Erasures | None = None,
         retention: Retention | None = None,
     ) -> None:
@@ -52,6 +54,7 @@ class Control:
         self._dead_letters = dead_letters
         self._conflicts = conflicts
         self._intake = intake
+        self._accounts = accounts
         self._erasures = erasures
         self._retention = retention
         self._server: socketserver.ThreadingUnixStreamServer | None = None
@@ -107,7 +110,12 @@ class Control:
             case "reconcile":
                 return {"became": report(self._intake, [Told(*one) for one in asked["told"]])}
             case _:
-                return {"error": "there is no such command"}
+                return self._do_users(asked)
+
+    def _do_users(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["command"] != "users" or self._accounts is None:
+            return {"error": "there is no such command"}
+        return {"refused": self._accounts.change(Change.from_words(asked["change"]))}
 
     def _requeue(self, asked: dict[str, Any]) -> list[bool]:
         return [self._dead_letters.requeue(int(row), asked["note"]) for row in asked["rows"]]

@@ -103,17 +103,29 @@ class AlertsSetting(Table):
 
 
 class OidcSetting(Table):
-    """Who vouches for users of the dashboard."""
+    """Who vouches for users of the dashboard, and what they may do there."""
 
     issuer: fields.BaseUrl
     client_id: Secret
     client_secret: Secret
+    operators: fields.Words = ()  # groups, or names of users
+    viewers: fields.Words = ()
+    name_claim: fields.Word = "email"  # what a user is called here
+    groups_claim: fields.Word = "groups"
+    scopes: fields.Words = ("openid", "email", "profile")
 
 
 class AdminSetting(Table):
     """The dashboard."""
 
+    url: fields.Address | None = None  # where it is reached; its path is always /admin/
     oidc: OidcSetting | None = None
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.oidc and self.url is None:
+            raise table_fault("has `oidc` and nowhere to come back to; add `url`")
+        return self
 
 
 def _long_enough(lease: timedelta) -> timedelta:

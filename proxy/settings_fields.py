@@ -242,6 +242,7 @@ _HASH = _pattern(
 _LIMIT = _pattern(
     r"off|[1-9][0-9]{0,8}/(?:second|minute|hour|day)", 'must be "off" or such as "30/minute"'
 )
+_WORD = _pattern(r"[!-~]{1,128}", "must be 1 to 128 printable characters without a space")
 
 Duration = Annotated[timedelta, BeforeValidator(duration)]
 Whole = Annotated[int, BeforeValidator(_number)]
@@ -258,5 +259,7 @@ Limit = Annotated[str, AfterValidator(_LIMIT)]
 PathTemplate = Annotated[str, AfterValidator(path)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(origin)], ...], BeforeValidator(_listed)]
 Hashes = Annotated[tuple[Annotated[str, AfterValidator(_HASH)], ...], BeforeValidator(_listed)]
+Word = Annotated[str, AfterValidator(_WORD)]
+Words = Annotated[tuple[Word, ...], BeforeValidator(_listed)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(network)], ...], BeforeValidator(_listed)]
 Statuses = Annotated[frozenset[Whole], BeforeValidator(_listed), AfterValidator(success)]

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests import architecture as shape
-from tests.may_import import HOMES, MAY_IMPORT, STRAIGHT_LINE, VAGUE, WALLS
+from tests.may_import import MAY_IMPORT
+from tests.rooms import HOMES, STRAIGHT_LINE, VAGUE, WALLS
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = shape.read(ROOT / "proxy")

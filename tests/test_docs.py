@@ -11,6 +11,7 @@ import click
 import pytest
 from pydantic import BaseModel
 
+from proxy.checks.findings import CHECKS
 from proxy.choices import Choice, Kind, Report, Source
 from proxy.cli import main
 from proxy.errors import CODES
@@ -95,6 +96,14 @@ def test_no_code_is_invented() -> None:
     listed = {row[0].strip("`") for row in cells("docs/reference/errors.md") if row[0][0] == "`"}
 
     assert listed == set(CODES)
+
+
+def test_every_check_is_documented() -> None:
+    """docs/checks.md has one row for each check: what it says, because, and how to mend it."""
+    rows = [row for row in cells("docs/checks.md") if row[0][0] == "`"]
+
+    assert sorted(row[0].strip("`") for row in rows) == sorted(CHECKS)
+    assert {len([cell for cell in row if cell]) for row in rows} == {4}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

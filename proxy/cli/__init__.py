@@ -30,6 +30,7 @@ _COMMANDS = {
     "serve": "proxy.cli.serve",
     "snippet": "proxy.cli.snippet",
     "token": "proxy.cli.token",
+    "users": "proxy.cli.users",
     "work": "proxy.cli.work",
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from tests.attacks import (
     mapping_bodies,
+    mapping_dashboard,
     mapping_outside,
     mapping_register,
     mapping_tokens,
@@ -22,6 +23,7 @@ _TABLES: tuple[Mapping[str, Case], ...] = (
     mapping_wire.CASES,
     mapping_register.CASES,
     mapping_outside.CASES,
+    mapping_dashboard.CASES,
     mapping_upstream.CASES,
 )
 

@@ -1,4 +1,4 @@
-"""LOG, ADM and EXP: what is written down, what only operators may see, and what nobody may."""
+"""LOG, EXP and exports: what is written down, and what nobody may see."""
 
 import base64
 import csv
@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import requests
-import yaml
 
 from tests.acceptance.deployment import PATIENCE_S, until
 from tests.attacks.cases import Case, Part, refused, taken, unread
@@ -19,7 +18,6 @@ from tests.faults.register import read
 
 _ROOT = Path(__file__).parents[2]
 _FALSE_LINE = '{"level":"info","event":"delivered"}'
-_OPEN_TO_ALL = ("/healthz", "/s/", "/.well-known/")
 _RAISES = (
     "web/choices.py",
     "        g.is_server = body.media == JSON\n",
@@ -74,22 +72,6 @@ def _broken_view(target: Target) -> list[Answer]:
     return []  # it was not this target that answered
 
 
-def _every_route(target: Target) -> list[Answer]:
-    """Nothing that the description names is open to callers without a key, but what must be."""
-    described = yaml.safe_load((_ROOT / "openapi.yaml").read_text("utf-8"))["paths"]
-    guarded = [path for path in described if not path.startswith(_OPEN_TO_ALL)]
-    assert len(guarded) >= 4
-    made = []
-    for path in guarded:
-        place = path.replace("{offer}", "offer-1")
-        for method in described[path]:
-            if method not in ("get", "post"):
-                continue
-            headers = {"Authorization": None}
-            made.append(target.server(path=place, method=method.upper(), headers=headers))
-    return refused("server_key_invalid", lambda _: made)(target)
-
-
 def _nothing(*paths: str, method: str = "GET") -> Part:
     """Return the part that there is nothing at *paths*, on either listener."""
 
@@ -126,17 +108,6 @@ def _released(_: Target, answer: Answer) -> None:
     assert answer.header("cross-origin-resource-policy") == "cross-origin"
 
 
-# There is no dashboard to log into: whoever adds one maps these cases to it.
-_NO_DASHBOARD = {
-    "ADM-02": _nothing("/admin/retry/1", method="POST"),
-    "ADM-04": _nothing("/admin/login", method="POST"),
-    "ADM-05": _nothing("/admin/login", method="POST"),
-    "ADM-07": _nothing("/admin/totp", method="POST"),
-    "ADM-08": _nothing("/admin/login?next=//evil.com", "/admin/login?next=https:evil.com"),
-    "ADM-11": _nothing("/admin/", "/admin"),
-    "ADM-13": _nothing("/admin/declines?sort=id;drop%20table&page=-1&q='%20or%201=1--"),
-    "ADM-14": _nothing("/admin/partners/ACME"),
-}
 _SHARED_WITH_NOBODY = (
     "/.git/HEAD",
     "/.env",
@@ -168,10 +139,8 @@ CASES: dict[str, Case] = {
     "LOG-02": unread(lambda t: t.page(headers={"User-Agent": "\x1b[2J\x1b]0;pwn\x07"})),
     "LOG-04": _personal_data,
     "LOG-05": _broken_view,
-    "ADM-01": (_every_route, _nothing("/admin/", "/admin/offers")),
     "ADM-10": _formulas,
     "ADM-16": refused("not_found", lambda t: t.get("/admin/")),
-    **_NO_DASHBOARD,
     "EXP-01": _nothing(*_SHARED_WITH_NOBODY),
     "EXP-02": (
         refused("not_found", lambda t: [t.get("/metrics"), t.get("/readyz")]),

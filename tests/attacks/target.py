@@ -304,6 +304,11 @@ class Target(Cluster):
         return found
 
 
+def assembled(method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    """Return a request with *headers*, and the length of *body*."""
+    return _assembled(method, path, headers, None, body)
+
+
 def _assembled(
     method: str,
     path: str,

@@ -18,6 +18,17 @@ PROCESSES = ("demo", "sandbox", "serve", "work")
 # When nothing else holds the database.
 ALONE = ("restore", "migrate")
 
+_USERS: dict[str, list[Values]] = {
+    "users add": [
+        {"name": "ann", "role": "viewer"},
+        {"name": "ben", "role": "operator", "as_json": True},
+    ],
+    "users disable": [{"name": "ann"}],
+    "users enable": [{"name": "ann"}],
+    "users list": [{}, {"as_json": True}],
+    "users reset": [{"name": "ben"}, {"name": "ben", "as_json": True}],
+}
+
 
 def table(out: Path, given: Path) -> dict[str, list[Values]]:
     """Return the ways that each command is typed; what it writes goes to *out*."""
@@ -53,6 +64,7 @@ def table(out: Path, given: Path) -> dict[str, list[Values]]:
         "snippet": [{}, span],
         "token inspect": [{"token": "eA.eA.AAAAAA.eA"}],
         "token mint": [{"offer": "minted", "upstream": "calm"}],
+        **_USERS,
         **{name: [] for name in PROCESSES},
     }
 

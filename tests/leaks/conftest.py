@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.planted import Edit, planted
 from tests.faults.postgres import Postgres, a_server
+from tests.leaks.dashboard import enter
 from tests.leaks.guarded import Guarded, with_password
 from tests.leaks.story import Story
 from tests.leaks.vault import Vault, below, filled
@@ -61,6 +62,7 @@ def whole(story: Story) -> Story:
     story.call()
     story.speak_badly()
     story.command()
+    enter(story)
     story.rotate()
     story.look()
     story.play()

@@ -33,10 +33,18 @@ partner = "100/second"
 webhook = "https://hooks.example/services/T0/B0?x=1"
 webhook_secret_file = "secrets/webhook"
 
+[admin]
+url = "https://ops.shop.example/"
+
 [admin.oidc]
 issuer = "https://login.example/realm"
 client_id = "optout"
 client_secret_file = "secrets/secret"
+operators = ["insurance-team", "boss@shop.example"]
+viewers = ["analysts"]
+name_claim = "sub"
+groups_claim = "roles"
+scopes = ["openid"]
 
 [partners.ACME]
 origins = ["https://shop.example", "https://shop.example:8443", "http://localhost:3000"]
@@ -99,7 +107,9 @@ def test_every_setting_of_the_deployment(home: Home) -> None:
     assert (settings.limits.prefix, settings.log_level) == ("off", "debug")
     assert settings.alerts.webhook == "https://hooks.example/services/T0/B0?x=1"
     assert settings.alerts.webhook_secret == Secret(path=home.folder / "secrets/webhook")
+    assert settings.admin.url == "https://ops.shop.example"
     assert settings.admin.oidc is not None
+    assert settings.admin.oidc.operators == ("insurance-team", "boss@shop.example")
     assert settings.admin.oidc.client_secret == Secret(path=home.folder / "secrets/secret")
 
 

@@ -21,6 +21,9 @@ UNKNOWN = {
     "[alerts]\nweb_hook_file = 'x'": (
         "[alerts] has no setting `web_hook_file`; the nearest one is `webhook_file`."
     ),
+    "[admin.oidc]\nissuer = 'https://id.example'\nclient_id = 'a'\nclient_secret = 'b'": (
+        "[admin] has `oidc` and nowhere to come back to; add `url`."
+    ),
     "[admin.oidc]\nissuers = 'x'": (
         "[admin.oidc] has no setting `issuers`; the nearest one is `issuer`."
     ),
