@@ -2,47 +2,26 @@
 
 import json
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from proxy import audit, seals
+from proxy import verification
 from proxy.cli.files import write_secret
 from proxy.cli.options import Refusal, config_option, configuration_of, in_plain_words
 from proxy.cli.reading import reading
-from proxy.clocks import time_of
 from proxy.errors import ConfigurationError
 from proxy.ledger import Ledger
 from proxy.receipts import Signer, load_audit_key, load_signing_key
+from proxy.seals import Block
 from proxy.settings import Settings
+from proxy.verification import sentence
 
-_SHOWN = 20
+_UNSEEN = "Without --seal it can not be excluded that the end of the record was cut off."
 
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
-
-
-class _Found:
-    """The first rows that are wrong, and how many more: with another key it is every row."""
-
-    def __init__(self) -> None:
-        self.shown: list[audit.Wrong] = []
-        self._more = 0
-
-    def take(self, wrong: Iterable[audit.Wrong]) -> None:
-        for one in wrong:
-            if len(self.shown) < _SHOWN:
-                self.shown.append(one)
-            else:
-                self._more += 1
-
-    def say(self, *, as_json: bool) -> None:
-        for one in self.shown:
-            click.echo(json.dumps(asdict(one), default=str) if as_json else _sentence(one))
-        if self._more:
-            click.echo(f"... and {self._more} more.", err=True)
 
 
 @click.group("audit")
@@ -69,21 +48,14 @@ def verify(
     ledger = _ledger(settings)
     public_keys = _public_keys(settings, keys)
     kept = _kept(seal, public_keys) if seal else []
-    tally, found = audit.Tally(), _Found()
     with reading(settings) as connection:
-        with _bar("offers", audit.count(connection)) as bar:
-            found.take(audit.verify(connection, ledger, bar.update))
-            offers = bar.pos
-        with _bar("blocks", audit.count_blocks(connection)) as bar:
-            found.take(audit.verify_blocks(connection, public_keys, tally, bar.update))
-        found.take(audit.verify_kept(connection, kept))
-        since = seals.oldest_unsealed(connection)
-    found.say(as_json=as_json)
-    if not found.shown and not as_json:
-        click.echo(f"{offers} offers and all their facts are as they were written.")
-    for line in _summary(tally, since, kept):
+        done = verification.run(connection, ledger, public_keys, kept, _bar)
+    _say(done.found, as_json=as_json)
+    if done.holds and not as_json:
+        click.echo(f"{done.offers} offers and all their facts are as they were written.")
+    for line in [*done.summary, *([] if kept else [_UNSEEN])]:
         click.echo(line, err=as_json)
-    ctx.exit(1 if found.shown else 0)
+    ctx.exit(0 if done.holds else 1)
 
 
 @command.command("seal")
@@ -96,14 +68,21 @@ def seal_(config: Path | None, out: Path | None) -> None:
     `audit verify --seal FILE` finds with it that the end of the record was cut off.
     """
     with reading(configuration_of(config).current) as connection:
-        newest = [seals.newest(connection, one) for one in seals.partners(connection)]
-    if not newest:
+        newest = verification.newest(connection)
+    if not newest["seals"]:
         raise Refusal("Nothing is sealed yet; a running proxy seals every minute.")
-    text = json.dumps({"seals": [block.as_json() for block in newest if block]}, indent=2)
+    text = json.dumps(newest, indent=2)
     if out:
         write_secret(out, text)
     else:
         click.echo(text)
+
+
+def _say(found: verification.Found, *, as_json: bool) -> None:
+    for one in found.shown:
+        click.echo(json.dumps(asdict(one), default=str) if as_json else sentence(one))
+    if found.more:
+        click.echo(f"... and {found.more} more.", err=True)
 
 
 def _bar(label: str, length: int) -> Any:
@@ -129,18 +108,11 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _kept(path: Path, public_keys: dict[str, Any]) -> list[seals.Block]:
-    """Return the seals in *path*; a file that nobody of ours has signed proves nothing."""
+def _kept(path: Path, public_keys: dict[str, Any]) -> list[Block]:
     try:
-        kept = [seals.read_json(seal) for seal in _json(path)["seals"]]
-    except (KeyError, TypeError, ValueError):
-        raise ConfigurationError(f"{path} holds no seals; `audit seal` writes them.") from None
-    for block in kept:
-        if not block.is_signed(public_keys) or block.hash != seals.hash_of(block.payload):
-            raise ConfigurationError(
-                f"{path} was changed, or another key has signed it; --keys names older ones."
-            )
-    return kept
+        return verification.kept_in(path.read_bytes(), public_keys)
+    except verification.NoSeals as error:
+        raise ConfigurationError(f"{path} {error}.") from None
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -151,26 +123,3 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ConfigurationError(f"{path} is no JSON object.")
     return found
-
-
-def _sentence(wrong: audit.Wrong) -> str:
-    if wrong.block is not None:
-        return f"block {wrong.block} of {wrong.partner}: {wrong.why}"
-    where = "" if wrong.ordinal is None else f", fact {wrong.ordinal}"
-    return f"offer {wrong.offer_id}{where}: {wrong.why}"
-
-
-def _summary(tally: audit.Tally, since: int | None, kept: list[seals.Block]) -> Iterable[str]:
-    yield f"{tally.sealed} facts are sealed, in {tally.blocks} blocks."
-    if tally.removed:
-        yield f"{tally.removed} more are removed, past their retention; their blocks say so."
-    if since is not None:
-        newer = f"{tally.newer} are newer than the last seal"
-        yield f"{newer}, the oldest of them from {time_of(since)}."
-    if not kept:
-        yield "Without --seal it can not be excluded that the end of the record was cut off."
-    for block in kept:
-        yield (
-            f"The kept seal vouches for {block.total} facts of {block.partner}, "
-            f"until {time_of(block.sealed_at)}."
-        )

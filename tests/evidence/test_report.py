@@ -12,8 +12,8 @@ from click.testing import Result
 from sqlalchemy import text
 
 from proxy.cli import main
-from proxy.cli.report import ticks
 from proxy.funnel import MEANINGS
+from proxy.report_page import ticks
 from tests.evidence.conftest import Deployment
 from tests.settings.shell import mode, run
 from tests.test_docs import SAYS_OPT_OUT, cells
