@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select
 
 from proxy import store
 from proxy.choices import Choice, Report, Source
@@ -52,6 +52,13 @@ class Resolution(StrEnum):
     WITHDRAWN = "withdrawn"  # nothing stands there, or not any more
 
 
+class _Asked(NamedTuple):
+    row: int
+    resolution: Resolution
+    note: str
+    by: str | None
+
+
 class Conflicts:
     """What a person resolves; safe to use from many threads."""
 
@@ -59,24 +66,24 @@ class Conflicts:
         self._database = database
         self._ledger = ledger
 
-    def resolve(self, row: int, resolution: Resolution, note: str) -> str | None:
+    def resolve(
+        self, row: int, resolution: Resolution, note: str, *, by: str | None = None
+    ) -> str | None:
         """Clear the conflicts of *row* and write down why; return why not if that may not be.
 
-        Raises ValueError for a note, or a row, that can not be one.
+        *by* names the user who found out. Raises ValueError for a note or row that can not be one.
         """
         if not is_note(note) or not 0 < row <= _HIGHEST_ID:
             raise ValueError(f"a note has 1 to {LONGEST_NOTE} printable characters")
-        asked = (row, resolution, note)
+        asked = _Asked(row, resolution, note, by)
         answer: str | None = self._database.write(self._resolve_each, asked, timeout=60.0)
         return answer
 
-    def _resolve_each(
-        self, connection: Connection, asked: list[tuple[int, Resolution, str]]
-    ) -> list[str | None]:
+    def _resolve_each(self, connection: Connection, asked: list[_Asked]) -> list[str | None]:
         now = self._database.now(connection)
-        rows = store.lock_ids(connection, [row for row, *_ in asked])
+        rows = store.lock_ids(connection, [one.row for one in asked])
         answers: list[str | None] = []
-        for row, resolution, note in asked:
+        for row, resolution, note, by in asked:
             offer = rows.get(row)
             answers.append(refusal(offer, resolution))
             if offer is None or answers[-1]:
@@ -85,6 +92,7 @@ class Conflicts:
                 kind="conflict.resolved",
                 at=now,
                 source=Source.OPERATOR,
+                writer=by,
                 outcome=str(resolution),
                 note=note,
             )
@@ -185,12 +193,32 @@ def count(connection: Connection, partner: str | None = None) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def listed(connection: Connection, partner: str | None, limit: int) -> list[dict[str, Any]]:
-    """Return what waits for a person, longest first, with what is known and what to do."""
-    query = _LISTED.order_by("since", offers.c.id).limit(limit)
+def listed(
+    connection: Connection,
+    partner: str | None,
+    limit: int,
+    *,
+    first: int = 0,
+    among: int | None = None,
+) -> list[dict[str, Any]]:
+    """Return what waits for a person, longest first, with what is known and what to do.
+
+    *first* is how many to leave out; *among* lets only so many of the oldest offers be put in
+    order, as the time since when one waits is on record in its facts.
+    """
+    query = _LISTED.order_by("since", offers.c.id).limit(limit).offset(first)
     if partner is not None:
         query = query.where(offers.c.partner == partner)
+    if among is not None:
+        query = query.where(offers.c.id.in_(_oldest(partner, among)))
     return [_told(dict(row)) for row in connection.execute(query).mappings()]
+
+
+def _oldest(partner: str | None, most: int) -> Select[tuple[int]]:
+    query = select(offers.c.id).where(_WAITS)
+    if partner is not None:
+        query = query.where(offers.c.partner == partner)
+    return query.order_by(offers.c.id + 0).limit(most)  # by the partial index, not by all ids
 
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:

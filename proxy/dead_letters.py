@@ -1,6 +1,8 @@
 """Dead letters: a person makes them due again."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -12,6 +14,12 @@ from proxy.register import Offer
 from proxy.reporting import is_ambiguous
 
 
+class _Asked(NamedTuple):
+    rows: Sequence[int]
+    note: str
+    by: str | None
+
+
 class DeadLetters:
     """What was given up; safe to use from many threads."""
 
@@ -19,25 +27,45 @@ class DeadLetters:
         self._database = database
         self._ledger = ledger
 
-    def requeue(self, row: int, note: str = "") -> bool:
+    def requeue(self, row: int, note: str = "", *, by: str | None = None) -> bool:
         """Make the dead letter *row* due again; False if it is none or may not be."""
-        done: bool = self._database.write(self._requeue_each, (row, note), timeout=60.0)
+        (done,) = self.requeue_all([row], note, by=by)
         return done
 
-    def _requeue_each(self, connection: Connection, asked: list[tuple[int, str]]) -> list[bool]:
+    def requeue_all(
+        self, rows: Sequence[int], note: str = "", *, by: str | None = None
+    ) -> list[bool]:
+        """Make each of *rows* due again in one commit; False for each that may not be.
+
+        *by* names the user who asks for it.
+        """
+        asked = _Asked(rows, note, by)
+        done: list[bool] = self._database.write(self._requeue_each, asked, timeout=60.0)
+        return done
+
+    def _requeue_each(self, connection: Connection, asked: list[_Asked]) -> list[list[bool]]:
         now = self._database.now(connection)
-        rows = store.lock_ids(connection, [row for row, _ in asked])
+        rows = store.lock_ids(connection, [row for one in asked for row in one.rows])
+        changed: list[tuple[Offer, Fact]] = []
         answers = []
-        for row, note in asked:
-            offer = rows.get(row)
-            allowed = offer is not None and can_requeue(offer, now)
-            answers.append(allowed)
-            if offer is None or not allowed:
-                continue
-            rows[row] = offer = requeue(offer, now)
-            fact = Fact(kind="delivery.requeued", at=now, source=Source.OPERATOR, note=note or None)
-            store.save(connection, self._ledger, [(offer, fact)], now)
+        for one in asked:
+            ours = {row for row in one.rows if row in rows and can_requeue(rows[row], now)}
+            for row in sorted(ours):
+                rows[row] = requeue(rows[row], now)
+                changed.append((rows[row], _fact(one, now)))
+            answers.append([row in ours for row in one.rows])
+        store.save(connection, self._ledger, changed, now)
         return answers
+
+
+def _fact(asked: _Asked, now: int) -> Fact:
+    return Fact(
+        kind="delivery.requeued",
+        at=now,
+        source=Source.OPERATOR,
+        writer=asked.by,
+        note=asked.note or None,
+    )
 
 
 def can_requeue(offer: Offer, now: int) -> bool:

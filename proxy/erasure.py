@@ -70,6 +70,12 @@ _KEPT = (
 )
 
 
+class _Asked(NamedTuple):
+    rows: list[int]
+    note: str
+    by: str | None
+
+
 class Erasures:
     """What a person erases, and what time does; safe to use from many threads."""
 
@@ -77,14 +83,18 @@ class Erasures:
         self._database = database
         self._ledger = ledger
 
-    def erase(self, rows: list[int]) -> tuple[list[Erased], bool]:
+    def erase(
+        self, rows: list[int], note: str = "", *, by: str | None = None
+    ) -> tuple[list[Erased], bool]:
         """Erase the personal data of *rows*; False where SQLite's log could not be emptied of it.
 
-        Raises ValueError for a row that can not be one, and StorageUnavailable.
+        *by* names the user who asks for it. Raises ValueError for a row that can not be one, and
+        StorageUnavailable.
         """
         if not all(0 < row <= _HIGHEST_ID for row in rows):
             raise ValueError("an id is a positive number")
-        came: list[Erased] = self._database.write(self._erase_each, rows, timeout=60.0)
+        asked = _Asked(rows, note, by)
+        came: list[Erased] = self._database.write(self._erase_each, asked, timeout=60.0)
         return came, self.empty_log()
 
     def forget_old(self, patience: Patience) -> int:
@@ -121,25 +131,30 @@ class Erasures:
                 return
             last = rows[-1].id
 
-    def _erase_each(self, connection: Connection, asked: list[list[int]]) -> list[list[Erased]]:
+    def _erase_each(self, connection: Connection, asked: list[_Asked]) -> list[list[Erased]]:
         now = self._database.now(connection)
-        rows = store.lock_ids(connection, [row for each in asked for row in each])
-        return [[self._erase(connection, rows, row, now) for row in each] for each in asked]
+        rows = store.lock_ids(connection, [row for one in asked for row in one.rows])
+        answers = []
+        for one in asked:
+            fact = Fact(
+                kind="offer.erased",
+                at=now,
+                source=Source.OPERATOR,
+                writer=one.by,
+                note=one.note or None,
+            )
+            answers.append([self._erase(connection, rows, row, fact) for row in one.rows])
+        return answers
 
-    def _erase(self, connection: Connection, rows: dict[int, Offer], row: int, now: int) -> Erased:
+    def _erase(
+        self, connection: Connection, rows: dict[int, Offer], row: int, fact: Fact
+    ) -> Erased:
         offer = rows.get(row)
-        if offer is None:
-            return Erased.UNKNOWN
-        if offer.report is Report.SENDING:
-            return Erased.SENDING
-        if _is_unanswered(offer, now):
-            return Erased.UNANSWERED
-        erased = erase(offer)
-        if erased == offer:
-            return Erased.NOTHING
-        fact = Fact(kind="offer.erased", at=now, source=Source.OPERATOR)
-        (rows[row],) = store.save(connection, self._ledger, [(erased, fact)], now)
-        return Erased.ERASED
+        came = foreseen(offer, fact.at)
+        if offer is None or came is not Erased.ERASED:
+            return came
+        (rows[row],) = store.save(connection, self._ledger, [(erase(offer), fact)], fact.at)
+        return came
 
 
 def _forget_each(connection: Connection, pages: list[list[_Seen]]) -> list[int]:
@@ -152,6 +167,17 @@ def _forget(connection: Connection, page: list[_Seen]) -> int:
     # Not as pairs: SQLite reads the whole table for them. What has changed since has a new time.
     seen = offers.c.id.in_(rows) & offers.c.updated_at.in_(set(changed))
     return connection.execute(forgotten.where(_RESTS, seen)).rowcount
+
+
+def foreseen(offer: Offer | None, now: int) -> Erased:
+    """Return what would become of *offer* if its personal data were erased now."""
+    if offer is None:
+        return Erased.UNKNOWN
+    if offer.report is Report.SENDING:
+        return Erased.SENDING
+    if _is_unanswered(offer, now):
+        return Erased.UNANSWERED
+    return Erased.NOTHING if erase(offer) == offer else Erased.ERASED
 
 
 def erase(offer: Offer) -> Offer:
