@@ -110,7 +110,10 @@ class Intake:
         rows = store.lock(connection, keys, now) if keys else {}
         standing = {(row.partner, row.message) for row in rows.values() if row.message}
         wanted = standing | {(message.partner, message.id) for message in messages}
-        batch = _Batch(rows, _earlier(connection, wanted), self._seal, now)
+        earlier = _earlier(connection, wanted)
+        if met := _met(taken, rows, earlier):
+            rows |= store.known(connection, met)
+        batch = _Batch(rows, earlier, self._seal, now)
         answers: list[_Answer] = [
             Problem("token_offers_exhausted")
             if uses.opening(message) in exhausted
@@ -118,8 +121,6 @@ class Intake:
             for message in messages
         ]
         store.save(connection, self._ledger, batch.changed, now)
-        told = {offer.id for offer, _ in batch.changed}
-        store.unmake(connection, (row for row in rows.values() if row.id not in told))
         return answers
 
     def _seal(self, offer: Offer, customer: Mapping[str, str], now: int) -> Offer:
@@ -234,6 +235,17 @@ def _is_outdated(message: Message, offer: Offer, *, replayed: bool) -> bool:
     return (
         replayed and message.choice not in (None, Choice.UNDECIDED) and offer.message != message.id
     )
+
+
+def _met(
+    messages: Collection[Message],
+    rows: Mapping[store.Key, Offer],
+    earlier: Collection[tuple[str, str]],
+) -> set[store.Key]:
+    """Return the offers that another writer may have added between our two queries."""
+    told = (message for message in messages if (message.partner, message.id) in earlier)
+    keys = ((message.partner, message.upstream, message.offer) for message in told)
+    return {key for key in keys if rows[key].facts == 0}
 
 
 def _earlier(

@@ -11,6 +11,7 @@ errors
 origins
 pages
 policies
+prepared
 schema
 signature
 strictjson
@@ -37,7 +38,7 @@ settings_refusals                secret
 settings_fields                  origins upstreams
 uses                             choices errors schema
 judge                            choices exchange
-ledger                           choices register schema
+ledger                           choices prepared register schema
 metadata                         register
 migrate                          database engines errors
 privacy                          choices durable errors register upstreams
@@ -54,7 +55,7 @@ settings_tables                  secret
 oauth                            exchange judge upstreams wire
 settings_sources                 errors secret settings_tables
 settings_upstreams               secret settings_fields settings_tables upstreams
-store                            choices ledger register schema
+store                            choices ledger prepared register schema
 credentials                      errors exchange oauth secret settings_upstreams signature
                                  upstreams wire
 intake                           choices database errors ledger metadata privacy register schema
@@ -91,7 +92,8 @@ routes                           choices credentials errors leases reload sender
 app                              admin.parts alerts claims clocks conflicts control database
                                  dead_letters erasure errors figures intake ledger lock migrate
                                  notices outbox privacy receipts register reload retention routes
-                                 sealer seals sender settings settings_upstreams upkeep wakeup worker
+                                 sealer seals sender settings settings_upstreams upkeep wakeup
+                                 worker
 serve                            admin.app app clocks errors logs reload settings tokens
                                  web.deadlines web.private web.public
 __main__                         cli
@@ -242,7 +244,7 @@ pydantic_settings  settings settings_sources
 requests           demo exchange visits wire
 sqlalchemy         alerts audit backup conflicts database dead_letters deliveries engines erasure
                    export figures funnel intake leases ledger migrate migrations notices outbox
-                   pace reconcile removals retention schema sealer seals store uses
+                   pace prepared reconcile removals retention schema sealer seals store uses
 sqlite3            backup cli.backup cli.check engines erasure reconcile
 urllib3            exchange visits wire
 waitress           demo sandbox serve
