@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from proxy import ledger as facts_of
 from proxy import store, uses
@@ -16,6 +16,18 @@ from proxy.metadata import as_text, described
 from proxy.privacy import CustomerKeys
 from proxy.register import Offer, Policy, say
 from proxy.schema import facts
+
+_PAIR = (facts.c.partner, facts.c.message)
+_TOLD = select(
+    *_PAIR,
+    facts.c.offer_id,
+    facts.c.said,
+    facts.c.seq,
+    facts.c.purchased,
+    facts.c.at,
+    facts.c.superseded,
+    # Not as pairs: SQLite reads the whole table for them. What else is found is not asked for.
+).where(*(part.in_(bindparam(part.name, expanding=True)) for part in _PAIR))
 
 Policies = Callable[[str, str], Policy]
 Wake = Callable[[int], None]
@@ -110,7 +122,7 @@ class Intake:
         rows = store.lock(connection, keys, now) if keys else {}
         standing = {(row.partner, row.message) for row in rows.values() if row.message}
         wanted = standing | {(message.partner, message.id) for message in messages}
-        earlier = _earlier(connection, wanted)
+        earlier = _earlier(connection, wanted) if wanted else {}
         if met := _met(taken, rows, earlier):
             rows |= store.known(connection, met)
         batch = _Batch(rows, earlier, self._seal, now)
@@ -251,19 +263,8 @@ def _met(
 def _earlier(
     connection: Connection, wanted: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], _Earlier]:
-    partners, messages = map(set, zip(*wanted, strict=True)) if wanted else ((), ())
-    query = select(
-        facts.c.partner,
-        facts.c.message,
-        facts.c.offer_id,
-        facts.c.said,
-        facts.c.seq,
-        facts.c.purchased,
-        facts.c.at,
-        facts.c.superseded,
-    )
-    # Not as pairs: SQLite reads the whole table for them. What else is found is not asked for.
-    query = query.where(facts.c.partner.in_(partners), facts.c.message.in_(messages))
+    given = map(list, map(set, zip(*wanted, strict=True)))
+    told = connection.execute(_TOLD, dict(zip(("partner", "message"), given, strict=True)))
     return {
         (row.partner, row.message): _Earlier(
             offer_id=row.offer_id,
@@ -273,5 +274,5 @@ def _earlier(
             at=row.at,
             superseded=row.superseded,
         )
-        for row in connection.execute(query)
+        for row in told
     }
