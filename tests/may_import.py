@@ -17,6 +17,7 @@ signature
 strictjson
 durable
 upstreams
+waiting
 wakeup
 wire
 claims                           errors origins strictjson
@@ -61,12 +62,12 @@ credentials                      errors exchange oauth secret settings_upstreams
 intake                           choices database errors ledger metadata privacy register schema
                                  store uses
 leases                           choices ledger pace privacy register reporting schema store
-                                 upstreams
+                                 upstreams waiting
 settings                         errors secret settings_fields settings_refusals settings_sources
                                  settings_tables settings_upstreams
 keys                             errors settings
 outbox                           choices database leases ledger pace privacy register reporting
-                                 schema store
+                                 schema store waiting
 reload                           errors settings
 sender                           choices credentials exchange judge oauth settings_upstreams
                                  upstreams wire
@@ -77,7 +78,7 @@ dead_letters                     choices database ledger register reporting stor
 erasure                          choices database ledger register reporting schema store
 figures                          database errors leases schema seals
 notices                          engines
-windows                          choices leases
+windows                          choices waiting
 missing                          choices errors intake
 reconcile                        choices missing removals schema
 orders                           choices errors reconcile register secret settings_tables
@@ -86,9 +87,9 @@ tokens                           choices claims errors keys settings
 inspection                       claims tokens
 page_tokens                      errors inspection pages settings tokens visits
 page_check                       clocks page_controls page_tokens pages policies settings visits
-worker                           choices errors leases outbox pace wakeup windows
+worker                           choices errors leases outbox pace waiting wakeup windows
 routes                           choices credentials errors leases reload sender settings
-                                 settings_upstreams worker
+                                 settings_upstreams waiting worker
 app                              admin.parts alerts claims clocks conflicts control database
                                  dead_letters erasure errors figures intake ledger lock migrate
                                  notices outbox privacy receipts register reload retention routes
@@ -245,6 +246,7 @@ requests           demo exchange visits wire
 sqlalchemy         alerts audit backup conflicts database dead_letters deliveries engines erasure
                    export figures funnel intake leases ledger migrate migrations notices outbox
                    pace prepared reconcile removals retention schema sealer seals store uses
+                   waiting
 sqlite3            backup cli.backup cli.check engines erasure reconcile
 urllib3            exchange visits wire
 waitress           demo sandbox serve
