@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 from proxy.choices import Delivery, Kind, Outcome
-from proxy.leases import Pair
 from proxy.telemetry import Telemetry
+from proxy.waiting import Pair
 from proxy.worker import Routing, Send
 
 Since = Callable[[Delivery], int | None]

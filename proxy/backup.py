@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,7 @@ def doubt(offer: Offer, since: int, now: int) -> Offer:
         offer = lapse(offer, now)  # whoever sent it is gone
         if offer.report is not Report.DUE:
             return offer
-    offer = replace(offer, unknown_at=min(offer.unknown_at or since, since))
+    offer = offer._replace(unknown_at=min(offer.unknown_at or since, since))
     if offer.report is Report.DUE and is_ambiguous(offer, now):
         return condemn(offer, "ambiguous")
     return offer

@@ -1,6 +1,5 @@
 """Conflicts: what waits for a person, and what a person has found out about it. Sends nothing."""
 
-from dataclasses import replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -133,13 +132,13 @@ def resolve(offer: Offer, resolution: Resolution) -> Offer:
     column of the funnel, and `cancelled` is for accepted ones. A dead letter stays dead: whether
     it is to be requeued is another decision.
     """
-    offer = replace(offer, conflicts=frozenset())
+    offer = offer._replace(conflicts=frozenset())
     if resolution is Resolution.REPORTED:
-        return replace(offer, report=Report.DELIVERED, due_at=None)
+        return offer._replace(report=Report.DELIVERED, due_at=None)
     if offer.choice is Choice.DECLINED and offer.report is not Report.DEAD:
-        return replace(offer, report=Report.ABANDONED, due_at=None)
+        return offer._replace(report=Report.ABANDONED, due_at=None)
     if offer.report is Report.DELIVERED:
-        return replace(offer, report=Report.CANCELLED)
+        return offer._replace(report=Report.CANCELLED)
     return offer  # with its due_at: an unanswered offer may yet count as declined
 
 

@@ -1,7 +1,6 @@
 """Dead letters: a person makes them due again."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -77,7 +76,7 @@ def can_requeue(offer: Offer, now: int) -> bool:
 
 def requeue(offer: Offer, now: int) -> Offer:
     """Make a dead letter due again: a new epoch after a definite answer, else the old key."""
-    offer = replace(offer, report=Report.DUE, due_at=now, claims=0, claim=None)
+    offer = offer._replace(report=Report.DUE, due_at=now, claims=0, claim=None)
     if offer.unknown_at is not None:
         return offer
-    return replace(offer, epoch=offer.epoch + 1, attempts=0, attempt_at=None, body=None)
+    return offer._replace(epoch=offer.epoch + 1, attempts=0, attempt_at=None, body=None)

@@ -8,7 +8,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -182,8 +181,7 @@ def foreseen(offer: Offer | None, now: int) -> Erased:
 
 def erase(offer: Offer) -> Offer:
     """Return *offer* without personal data; what is still to be sent is made anew without it."""
-    return replace(
-        offer,
+    return offer._replace(
         metadata=_product_of(offer.metadata),
         order_reference=None,
         customer=None,

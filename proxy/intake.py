@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from proxy import ledger as facts_of
 from proxy import store, uses
@@ -16,6 +16,18 @@ from proxy.metadata import as_text, described
 from proxy.privacy import CustomerKeys
 from proxy.register import Offer, Policy, say
 from proxy.schema import facts
+
+_PAIR = (facts.c.partner, facts.c.message)
+_TOLD = select(
+    *_PAIR,
+    facts.c.offer_id,
+    facts.c.said,
+    facts.c.seq,
+    facts.c.purchased,
+    facts.c.at,
+    facts.c.superseded,
+    # Not as pairs: SQLite reads the whole table for them. What else is found is not asked for.
+).where(*(part.in_(bindparam(part.name, expanding=True)) for part in _PAIR))
 
 Policies = Callable[[str, str], Policy]
 Wake = Callable[[int], None]
@@ -110,7 +122,10 @@ class Intake:
         rows = store.lock(connection, keys, now) if keys else {}
         standing = {(row.partner, row.message) for row in rows.values() if row.message}
         wanted = standing | {(message.partner, message.id) for message in messages}
-        batch = _Batch(rows, _earlier(connection, wanted), self._seal, now)
+        earlier = _earlier(connection, wanted) if wanted else {}
+        if met := _met(taken, rows, earlier):
+            rows |= store.known(connection, met)
+        batch = _Batch(rows, earlier, self._seal, now)
         answers: list[_Answer] = [
             Problem("token_offers_exhausted")
             if uses.opening(message) in exhausted
@@ -118,8 +133,6 @@ class Intake:
             for message in messages
         ]
         store.save(connection, self._ledger, batch.changed, now)
-        told = {offer.id for offer, _ in batch.changed}
-        store.unmake(connection, (row for row in rows.values() if row.id not in told))
         return answers
 
     def _seal(self, offer: Offer, customer: Mapping[str, str], now: int) -> Offer:
@@ -236,22 +249,22 @@ def _is_outdated(message: Message, offer: Offer, *, replayed: bool) -> bool:
     )
 
 
+def _met(
+    messages: Collection[Message],
+    rows: Mapping[store.Key, Offer],
+    earlier: Collection[tuple[str, str]],
+) -> set[store.Key]:
+    """Return the offers that another writer may have added between our two queries."""
+    told = (message for message in messages if (message.partner, message.id) in earlier)
+    keys = ((message.partner, message.upstream, message.offer) for message in told)
+    return {key for key in keys if rows[key].facts == 0}
+
+
 def _earlier(
     connection: Connection, wanted: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], _Earlier]:
-    partners, messages = map(set, zip(*wanted, strict=True)) if wanted else ((), ())
-    query = select(
-        facts.c.partner,
-        facts.c.message,
-        facts.c.offer_id,
-        facts.c.said,
-        facts.c.seq,
-        facts.c.purchased,
-        facts.c.at,
-        facts.c.superseded,
-    )
-    # Not as pairs: SQLite reads the whole table for them. What else is found is not asked for.
-    query = query.where(facts.c.partner.in_(partners), facts.c.message.in_(messages))
+    given = map(list, map(set, zip(*wanted, strict=True)))
+    told = connection.execute(_TOLD, dict(zip(("partner", "message"), given, strict=True)))
     return {
         (row.partner, row.message): _Earlier(
             offer_id=row.offer_id,
@@ -261,5 +274,5 @@ def _earlier(
             at=row.at,
             superseded=row.superseded,
         )
-        for row in connection.execute(query)
+        for row in told
     }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, and_, literal_column, select
+from sqlalchemy import ColumnElement, Connection, and_, literal_column
 
 from proxy import pace, store
 from proxy.choices import Choice, Delivery, Source
@@ -17,6 +17,7 @@ from proxy.register import Offer
 from proxy.reporting import Claimed, claim, condemn, is_ambiguous
 from proxy.schema import offers
 from proxy.upstreams import Api, body_for
+from proxy.waiting import Pair, first_due
 
 # Literal, not bound: a partial index serves a query only if its condition is in the text.
 IS_DUE: ColumnElement[bool] = literal_column("report = 'due'")
@@ -27,9 +28,6 @@ _DUE = (
     .order_by(offers.c.due_at)
     .with_for_update(skip_locked=True)
 )
-
-
-Pair = tuple[str, str]  # partner and upstream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +80,7 @@ class Round:
     wanted: Wanted
     now: int
     customers: CustomerKeys | None
+    first: Mapping[Pair, int]  # when the first row of each pair is due
     seen_at: float = field(default_factory=time.monotonic)
     deliveries: list[Delivery] = field(default_factory=list)
     emptied: list[Lane] = field(default_factory=list)  # lanes with senders left over
@@ -151,7 +150,7 @@ class Round:
         *suspect* of a paused credential comes last: any other row makes a better probe.
         """
         turns: list[tuple[bool, int, float, Offer]] = []
-        for pair in lane.apis:
+        for pair in due_of(lane, self.first, self.now):
             room = min(most, self._room(pair)) + (suspect is not None)
             query = _DUE.where(_is_mine(*pair), offers.c.due_at <= self.now).limit(max(0, room))
             rows, first = map(store.offer_of, self.connection.execute(query)), random.random()
@@ -170,23 +169,14 @@ class Round:
 
         A lane that has filled its senders is not asked: a sender that becomes free rings.
         """
-        opens = [
-            max(due, buckets[lane.bucket].claimable_at())
-            for lane in self.emptied
-            if (due := self._first_due(lane)) is not None
-        ]
-        at = min(opens, default=None)
+        first = first_due(self.connection) if self.deliveries else self.first
+        asked = [(lane, 0) for lane in self.wanted.lanes if lane.bucket not in buckets]
+        asked += [(lane, buckets[lane.bucket].claimable_at()) for lane in self.emptied]
+        pairs = [(pair, at) for lane, at in asked for pair in lane.apis if pair in first]
+        # Where there is no room, a sender that becomes free rings.
+        dues = [max(at, first[pair]) for pair, at in pairs if self._room(pair) > 0]
+        at = min(dues, default=None)
         return Taken(now=self.now, seen_at=self.seen_at, deliveries=self.deliveries, next_at=at)
-
-    def _first_due(self, lane: Lane) -> int | None:
-        dues = [
-            self.connection.execute(
-                select(offers.c.due_at).where(_is_mine(*pair)).order_by(offers.c.due_at).limit(1)
-            ).scalar()
-            for pair in lane.apis
-            if self._room(pair) > 0  # else a sender that becomes free rings
-        ]
-        return min((due for due in dues if due is not None), default=None)
 
 
 def fact_of(kind: str, offer: Offer, now: int) -> Fact:
@@ -194,6 +184,11 @@ def fact_of(kind: str, offer: Offer, now: int) -> Fact:
     return Fact(
         kind=kind, at=now, source=Source.WORKER, attempt=offer.attempts, outcome=offer.outcome
     )
+
+
+def due_of(lane: Lane, first: Mapping[Pair, int], now: int) -> list[Pair]:
+    """Return those of the *lane* that have something due."""
+    return [pair for pair in lane.apis if first.get(pair, now + 1) <= now]
 
 
 def _is_mine(partner: str, upstream: str) -> ColumnElement[bool]:

@@ -7,16 +7,18 @@ row, where they can be erased without touching the evidence.
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, bindparam, insert
 
 from proxy.choices import Choice, Message, Source
+from proxy.prepared import Prepared
 from proxy.register import Offer
 from proxy.schema import facts
 
 CANONICAL = tuple(c.name for c in facts.columns if c.name not in ("id", "digest"))
+_INSERT = Prepared(insert(facts).values({name: bindparam(name) for name in (*CANONICAL, "digest")}))
 _as_json = json.JSONEncoder(separators=(",", ":")).encode  # `dumps` would make one for each fact
 
 
@@ -97,7 +99,7 @@ class Ledger:
             "note": fact.note,
         }
         row["digest"] = self.digest(row, offer.upstream, offer.offer)
-        return replace(offer, facts=offer.facts + 1, digest=row["digest"]), row
+        return offer._replace(facts=offer.facts + 1, digest=row["digest"]), row
 
     def digest(self, row: dict[str, Any], upstream: str, offer: str) -> bytes:
         """Return the keyed digest of a fact's *row* about *offer*, the same on both engines.
@@ -123,5 +125,4 @@ class Ledger:
 
 def append(connection: Connection, rows: list[dict[str, Any]]) -> None:
     """Write *rows* of facts in the caller's transaction."""
-    if rows:
-        connection.execute(insert(facts), rows)
+    _INSERT.run(connection, rows)

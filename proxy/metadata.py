@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from proxy.register import Offer
@@ -24,5 +23,5 @@ def described(offer: Offer, metadata: str | None, *, outdated: bool = False) -> 
     product = json.loads(metadata).get("product")
     named = offer.product if product is None else str(product)
     if outdated or offer.body is not None:
-        return replace(offer, product=offer.product or named)
-    return replace(offer, metadata=metadata, product=named)
+        return offer._replace(product=offer.product or named)
+    return offer._replace(metadata=metadata, product=named)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, literal_column
 from proxy import pace, store
 from proxy.choices import Delivery, Kind, Outcome, Report, Source
 from proxy.database import Database
-from proxy.leases import IS_TIMED, Round, Taken, Wanted, fact_of
+from proxy.leases import IS_TIMED, Round, Taken, Wanted, due_of, fact_of
 from proxy.ledger import Fact, Ledger
 from proxy.privacy import CustomerKeys, note_of
 from proxy.register import Offer
@@ -23,6 +23,7 @@ from proxy.reporting import (
     tick,
 )
 from proxy.schema import offers
+from proxy.waiting import first_due
 
 log = structlog.get_logger()
 
@@ -83,11 +84,15 @@ class Outbox:
         return [self._claim(connection, wanted) for wanted in wishes]
 
     def _claim(self, connection: Connection, wanted: Wanted) -> Taken:
-        locked = pace.lock(connection, (lane.bucket for lane in wanted.lanes))
-        now = self._database.now(connection)  # not before: another worker may have held the lock
+        first, now = first_due(connection), self._database.now(connection)
+        lanes = [lane for lane in wanted.lanes if due_of(lane, first, now)]
+        locked = pace.lock(connection, (lane.bucket for lane in lanes)) if lanes else {}
+        now = self._database.now(connection)  # anew: another worker may have held the lock
         buckets = {key: pace.sane(bucket, now) for key, bucket in locked.items()}
-        under_way = Round(connection=connection, wanted=wanted, now=now, customers=self._customers)
-        moved = {lane.bucket: under_way.claim(lane, buckets[lane.bucket]) for lane in wanted.lanes}
+        under_way = Round(
+            connection=connection, wanted=wanted, now=now, customers=self._customers, first=first
+        )
+        moved = {lane.bucket: under_way.claim(lane, buckets[lane.bucket]) for lane in lanes}
         store.save(connection, self._ledger, under_way.changed, now)
         pace.save(connection, [one for key, one in moved.items() if one != buckets[key]])
         return under_way.taken(moved)

@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -56,7 +55,7 @@ class CustomerKeys:
         if not customer or offer.body is not None:
             return offer
         sealed, name = self.seal(customer, row_name(offer), now_ms)
-        return replace(offer, customer=sealed, customer_key=name)
+        return offer._replace(customer=sealed, customer_key=name)
 
     def open(self, sealed: bytes, name: str, row: str) -> dict[str, str]:
         """Return what was sealed for *row*; nothing once its key is destroyed, lost or damaged.
@@ -100,7 +99,7 @@ def opened(keys: CustomerKeys | None, offer: Offer) -> tuple[Offer, dict[str, st
     Where that can not be opened it goes without, now and for ever: one key never has two bodies.
     """
     customer = keys.open_for(offer) if keys else {}
-    return (offer if customer else replace(offer, customer=None, customer_key=None)), customer
+    return (offer if customer else offer._replace(customer=None, customer_key=None)), customer
 
 
 def is_other(keys: CustomerKeys | None, offer: Offer) -> bool:

@@ -6,6 +6,7 @@ and returns the row as it should be.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from proxy.choices import Choice, Message, Report, Source
 
@@ -26,8 +27,7 @@ class Policy:
     implied_ms: int | None  # after the purchase, no answer counts as a decline; None: never
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class Offer(NamedTuple):
     """One row of the register with the state of its report."""
 
     id: int
@@ -111,8 +111,7 @@ def _choose(offer: Offer, message: Message, policy: Policy, now: int, sent: int)
     if not _wins(offer, message, *order):
         return Said(offer=offer, superseded=True)
     before = offer.choice
-    offer = replace(
-        offer,
+    offer = offer._replace(
         choice=choice,
         seq=seq,
         message=message.id,
@@ -140,13 +139,13 @@ def _wins(offer: Offer, message: Message, seq: int, last: int) -> bool:
 def _decline(offer: Offer, before: Choice, policy: Policy, now: int) -> Offer:
     match offer.report:
         case Report.NONE if PURCHASE in offer.conflicts or _bought_insured(offer, before):
-            return replace(offer, conflicts=offer.conflicts | {PURCHASE})
+            return offer._replace(conflicts=offer.conflicts | {PURCHASE})
         case Report.NONE:
             return _start(offer, policy, now)
         case Report.CANCELLED | Report.ABANDONED:
             return _start(_next_epoch(offer), policy, now)
         case Report.SENDING | Report.DELIVERED:
-            return replace(offer, conflicts=offer.conflicts - {ACCEPTANCE})
+            return offer._replace(conflicts=offer.conflicts - {ACCEPTANCE})
         case _:
             return offer
 
@@ -163,14 +162,13 @@ def _bought_insured(offer: Offer, before: Choice) -> bool:
 
 def _start(offer: Offer, policy: Policy, now: int) -> Offer:
     if policy.on_purchase and not offer.purchased:
-        return replace(offer, report=Report.HELD, due_at=now + policy.hold_ms)
-    return replace(offer, report=Report.DUE, due_at=now + policy.settle_ms)
+        return offer._replace(report=Report.HELD, due_at=now + policy.hold_ms)
+    return offer._replace(report=Report.DUE, due_at=now + policy.settle_ms)
 
 
 def _next_epoch(offer: Offer) -> Offer:
     """A new epoch has a new idempotency key, so nothing of the old one's attempts counts."""
-    return replace(
-        offer,
+    return offer._replace(
         epoch=offer.epoch + 1,
         attempts=0,
         claims=0,
@@ -187,9 +185,9 @@ def _accept(offer: Offer) -> Offer:
         case Report.DUE | Report.DEAD:
             return cancel(offer, conflict=offer.unknown_at is not None)
         case Report.SENDING | Report.DELIVERED:
-            return replace(offer, conflicts=offer.conflicts | {ACCEPTANCE})
+            return offer._replace(conflicts=offer.conflicts | {ACCEPTANCE})
         case Report.NONE:
-            return replace(offer, due_at=None)  # an answer before the implied decline replaces it
+            return offer._replace(due_at=None)  # an answer before the implied decline replaces it
         case _:
             return offer
 
@@ -197,18 +195,18 @@ def _accept(offer: Offer) -> Offer:
 def cancel(offer: Offer, *, conflict: bool = False) -> Offer:
     """Nothing is sent any more; *conflict* when a report may have left already."""
     conflicts = offer.conflicts | {ACCEPTANCE} if conflict else offer.conflicts
-    return replace(offer, report=Report.CANCELLED, due_at=None, claim=None, conflicts=conflicts)
+    return offer._replace(report=Report.CANCELLED, due_at=None, claim=None, conflicts=conflicts)
 
 
 def _purchase(offer: Offer, message: Message, policy: Policy, now: int) -> Offer:
     if message.order and offer.order_reference and message.order != offer.order_reference:
-        offer = replace(offer, conflicts=offer.conflicts | {ORDER})
-    offer = replace(offer, order_reference=offer.order_reference or message.order)
+        offer = offer._replace(conflicts=offer.conflicts | {ORDER})
+    offer = offer._replace(order_reference=offer.order_reference or message.order)
     if offer.purchased:
         return offer
     seq = effective_seq(message.seq, now)
     told = offer.reconciled or message.source is Source.RECONCILED
-    offer = replace(offer, purchased=True, purchased_seq=seq, reconciled=told)
+    offer = offer._replace(purchased=True, purchased_seq=seq, reconciled=told)
     return _BOUGHT.get(offer.report, _unchanged)(offer, policy, now)
 
 
@@ -218,7 +216,7 @@ def forget(offer: Offer) -> Offer:
     accepted = offer.choice is Choice.ACCEPTED and offer.report is not Report.SENDING
     if not ended and not accepted:
         return offer
-    return replace(offer, metadata="{}", customer=None, customer_key=None, body=None)
+    return offer._replace(metadata="{}", customer=None, customer_key=None, body=None)
 
 
 _ENDED = frozenset({Report.DELIVERED, Report.CANCELLED, Report.ABANDONED})
@@ -229,18 +227,18 @@ def _unchanged(offer: Offer, _policy: Policy, _now: int) -> Offer:
 
 
 def _bought_held(offer: Offer, _policy: Policy, now: int) -> Offer:
-    return replace(offer, report=Report.DUE, due_at=now)
+    return offer._replace(report=Report.DUE, due_at=now)
 
 
 def _bought_abandoned(offer: Offer, _policy: Policy, now: int) -> Offer:
-    return replace(_next_epoch(offer), report=Report.DUE, due_at=now)
+    return _next_epoch(offer)._replace(report=Report.DUE, due_at=now)
 
 
 def _bought_none(offer: Offer, policy: Policy, now: int) -> Offer:
     """The implicit rule: only where the partner says that no answer is a decline."""
     if offer.choice is not Choice.UNDECIDED or policy.implied_ms is None:
         return offer
-    return replace(offer, due_at=now + policy.implied_ms)
+    return offer._replace(due_at=now + policy.implied_ms)
 
 
 _BOUGHT: dict[Report, Callable[[Offer, Policy, int], Offer]] = {

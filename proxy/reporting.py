@@ -5,7 +5,7 @@ Pure; knows no storage. The outcome classes are those of design section 10.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from proxy.choices import Choice, Kind, Outcome, Report
 from proxy.register import ACCEPTANCE, UPSTREAM, Offer, cancel
@@ -30,8 +30,7 @@ class Claimed:
 
 def claim(offer: Offer, claimed: Claimed) -> Offer:
     """A request may leave from now on; the attempt is counted before it is sent."""
-    return replace(
-        offer,
+    return offer._replace(
         report=Report.SENDING,
         claim=claimed.claim,
         due_at=claimed.lease_until,
@@ -44,19 +43,19 @@ def claim(offer: Offer, claimed: Claimed) -> Offer:
 
 def finish(offer: Offer, outcome: Outcome, now: int, dice: Dice = random.random) -> Offer:
     """Write down how the attempt ended; the row is `sending` under this claim."""
-    offer = replace(
-        offer, claim=None, claims=0, outcome=outcome.reason, status=outcome.status, due_at=None
+    offer = offer._replace(
+        claim=None, claims=0, outcome=outcome.reason, status=outcome.status, due_at=None
     )
     if outcome.kind is Kind.DELIVERED or _is_replay(offer, outcome):
-        return replace(offer, report=Report.DELIVERED)
+        return offer._replace(report=Report.DELIVERED)
     if outcome.unknown:
         offer = _unknown(offer)
     if outcome.kind is Kind.REPEATED:
-        offer = replace(offer, conflicts=offer.conflicts | {UPSTREAM})
+        offer = offer._replace(conflicts=offer.conflicts | {UPSTREAM})
     if offer.choice is not Choice.DECLINED:
         return _withdrawn(offer)
     if outcome.kind in (Kind.PERMANENT, Kind.REPEATED):
-        return replace(offer, report=Report.DEAD)
+        return offer._replace(report=Report.DEAD)
     return _again(offer, outcome, now, dice)
 
 
@@ -66,7 +65,7 @@ def _withdrawn(offer: Offer) -> Offer:
     In a later epoch the conflict may be that of an earlier one, so a person looks.
     """
     if offer.epoch == 1:
-        offer = replace(offer, conflicts=offer.conflicts - {ACCEPTANCE})
+        offer = offer._replace(conflicts=offer.conflicts - {ACCEPTANCE})
     return cancel(offer, conflict=offer.unknown_at is not None)
 
 
@@ -76,20 +75,20 @@ def _is_replay(offer: Offer, outcome: Outcome) -> bool:
 
 
 def _unknown(offer: Offer) -> Offer:
-    return replace(offer, unknown_at=offer.unknown_at or offer.attempt_at)
+    return offer._replace(unknown_at=offer.unknown_at or offer.attempt_at)
 
 
 def _again(offer: Offer, outcome: Outcome, now: int, dice: Dice) -> Offer:
     if is_ambiguous(offer, now):
-        return replace(offer, report=Report.DEAD, outcome="ambiguous")
-    offer = replace(offer, report=Report.DUE)
+        return offer._replace(report=Report.DEAD, outcome="ambiguous")
+    offer = offer._replace(report=Report.DUE)
     match outcome.kind:
         case Kind.TRANSIENT:
-            return replace(offer, due_at=now + backoff_ms(offer.attempts, outcome, dice))
+            return offer._replace(due_at=now + backoff_ms(offer.attempts, outcome, dice))
         case Kind.THROTTLED:  # the bucket waits, the row keeps its place and its attempt
-            return replace(offer, due_at=now, attempts=max(0, offer.attempts - 1))
+            return offer._replace(due_at=now, attempts=max(0, offer.attempts - 1))
         case _:  # the credential pauses, the row keeps its place
-            return replace(offer, due_at=now)
+            return offer._replace(due_at=now)
 
 
 def is_ambiguous(offer: Offer, now: int) -> bool:
@@ -106,8 +105,7 @@ def backoff_ms(attempts: int, outcome: Outcome, dice: Dice) -> int:
 
 def release(offer: Offer, now: int) -> Offer:
     """Hand back a claimed row that was never sent; its attempt does not count."""
-    offer = replace(
-        offer,
+    offer = offer._replace(
         claim=None,
         due_at=None,
         attempts=offer.attempts - 1,
@@ -115,19 +113,19 @@ def release(offer: Offer, now: int) -> Offer:
     )
     if offer.choice is not Choice.DECLINED:
         return _withdrawn(offer)
-    return replace(offer, report=Report.DUE, due_at=now)
+    return offer._replace(report=Report.DUE, due_at=now)
 
 
 def lapse(offer: Offer, now: int) -> Offer:
     """The lease ran out without a finish: the request may have left, its answer is unknown."""
-    offer = _unknown(replace(offer, claim=None, due_at=None))
+    offer = _unknown(offer._replace(claim=None, due_at=None))
     if offer.choice is not Choice.DECLINED:
         return _withdrawn(offer)
     if offer.claims >= MAX_CLAIMS:
-        return replace(offer, report=Report.DEAD, outcome="poison")
+        return offer._replace(report=Report.DEAD, outcome="poison")
     if is_ambiguous(offer, now):
-        return replace(offer, report=Report.DEAD, outcome="ambiguous")
-    return replace(offer, report=Report.DUE, due_at=now)
+        return offer._replace(report=Report.DEAD, outcome="ambiguous")
+    return offer._replace(report=Report.DUE, due_at=now)
 
 
 def tick(offer: Offer, now: int) -> Offer:
@@ -136,15 +134,15 @@ def tick(offer: Offer, now: int) -> Offer:
         case Report.SENDING:
             return lapse(offer, now)
         case Report.HELD:
-            return replace(offer, report=Report.ABANDONED, due_at=None)
+            return offer._replace(report=Report.ABANDONED, due_at=None)
         case Report.NONE if offer.choice is Choice.UNDECIDED and offer.purchased:
-            return replace(
-                offer, choice=Choice.DECLINED, implicit=True, report=Report.DUE, due_at=now
+            return offer._replace(
+                choice=Choice.DECLINED, implicit=True, report=Report.DUE, due_at=now
             )
         case _:
-            return replace(offer, due_at=None)
+            return offer._replace(due_at=None)
 
 
 def condemn(offer: Offer, reason: str) -> Offer:
     """Make a waiting row a dead letter: only it was refused, not the credential."""
-    return replace(offer, report=Report.DEAD, outcome=reason, due_at=None, claim=None)
+    return offer._replace(report=Report.DEAD, outcome=reason, due_at=None, claim=None)

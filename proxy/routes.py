@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from proxy.choices import Delivery, Kind, Outcome
 from proxy.credentials import Credentials, bucket_of, credentials_for
 from proxy.errors import ConfigurationError
-from proxy.leases import Lane, Pair
+from proxy.leases import Lane
 from proxy.reload import Configuration
 from proxy.sender import Sender
 from proxy.settings import Settings
 from proxy.settings_upstreams import HmacSetting, OAuthSetting, UpstreamSetting
+from proxy.waiting import Pair
 from proxy.worker import Routing
 
 Way = tuple[UpstreamSetting, Credentials]

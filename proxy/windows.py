@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping
 
 from proxy.choices import Kind
-from proxy.leases import Pair
+from proxy.waiting import Pair
 
 LEAST = 2  # one offer that hangs may not be all that is asked
 
@@ -38,7 +38,7 @@ class Windows:
         with self._lock:
             sizes = dict(self._sizes)
         failing = [pair for pair, size in sizes.items() if size == LEAST]
-        room = self._senders // 2 - sum(flying.get(pair, 0) for pair in failing)
+        room = max(1, self._senders // 2) - sum(flying.get(pair, 0) for pair in failing)
         for pair in failing:
             sizes[pair] = min(LEAST, flying.get(pair, 0) + max(0, room))
             room -= sizes[pair] - flying.get(pair, 0)

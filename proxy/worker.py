@@ -14,9 +14,10 @@ from structlog.contextvars import bound_contextvars
 
 from proxy.choices import Delivery, Kind, Outcome
 from proxy.errors import StorageUnavailable
-from proxy.leases import Lane, Pair, Taken, Wanted
+from proxy.leases import Lane, Taken, Wanted
 from proxy.outbox import Outbox
 from proxy.pace import LONGEST_LEAD_MS
+from proxy.waiting import Pair
 from proxy.wakeup import Wakeup
 from proxy.windows import Windows
 

@@ -23,6 +23,8 @@ upstreams
 wakeup
 wire
 process
+prepared
+waiting
 claims                           errors origins strictjson
 page_controls                    pages
 visits                           exchange origins wire
@@ -49,7 +51,7 @@ settings_refusals                secret
 settings_fields                  origins upstreams
 uses                             choices errors schema
 judge                            choices exchange
-ledger                           choices register schema
+ledger                           choices prepared register schema
 metadata                         register
 migrate                          database engines errors
 privacy                          choices durable errors register upstreams
@@ -73,13 +75,13 @@ settings_tables                  secret
 oauth                            exchange judge upstreams wire
 settings_sources                 errors secret settings_tables
 settings_upstreams               secret settings_fields settings_tables upstreams
-store                            choices ledger register schema
+store                            choices ledger prepared register schema
 credentials                      errors exchange oauth secret settings_upstreams signature
                                  upstreams wire
 intake                           choices database errors ledger metadata privacy register schema
                                  store uses
 leases                           choices ledger pace privacy register reporting schema store
-                                 upstreams
+                                 upstreams waiting
 settings                         errors secret settings_fields settings_refusals settings_sources
                                  settings_tables settings_upstreams
 keys                             errors settings
@@ -87,7 +89,7 @@ statements                       clocks errors export funnel ledger receipts set
 telemetry                        choices clocks counters errors intake seen traces
 traces                           choices seen
 outbox                           choices database leases ledger pace privacy register reporting
-                                 schema store
+                                 schema store waiting
 reload                           errors settings
 sender                           choices credentials exchange judge oauth settings_upstreams
                                  upstreams wire
@@ -101,7 +103,7 @@ dead_letters                     choices database ledger register reporting stor
 erasure                          choices database ledger register reporting schema store
 figures                          choices database errors leases schema seals
 notices                          engines
-windows                          choices leases
+windows                          choices waiting
 missing                          choices errors intake
 reconcile                        choices missing removals schema
 orders                           choices errors reconcile register secret settings_tables upstreams
@@ -110,10 +112,10 @@ tokens                           choices claims errors keys settings
 inspection                       claims tokens
 page_tokens                      errors inspection pages settings tokens visits
 page_check                       clocks page_controls page_tokens pages policies settings visits
-worker                           choices errors leases outbox pace wakeup windows
+worker                           choices errors leases outbox pace waiting wakeup windows
 routes                           choices credentials errors leases reload sender settings
-                                 settings_upstreams worker
-attempts                         choices leases telemetry worker
+                                 settings_upstreams waiting worker
+attempts                         choices telemetry waiting worker
 condition                        attempts database errors figures migrate readings reload worker
 listeners                        condition counters errors reload settings web.ops web.private
 app                              accounts admin.parts alerts attempts claims clocks condition

@@ -85,7 +85,8 @@ segno              cli.users
 sqlalchemy         accounts actions admin alerts aside audit backup browse checks conflicts
                    database dead_letters deliveries engines erasure export figures funnel intake
                    leases ledger logins migrate migrations notices outbox overview pace piles
-                   reconcile removals report retention schema sealer seals store uses verification
+                   prepared reconcile removals report retention schema sealer seals store uses
+                   verification waiting
 sqlite3            backup checks cli.backup engines erasure reconcile
 urllib3            exchange visits wire
 waitress           demo listeners sandbox

@@ -58,6 +58,10 @@
   const sections = () => document.querySelectorAll("[data-live]");
   if (sections().length) setTimeout(round, EVERY);
 
+  // On a phone the pages lie in a row that scrolls.
+  const here = document.querySelector(".bar [aria-current]");
+  if (here) here.scrollIntoView({ block: "nearest", inline: "center" });
+
   // What a person has started and the server does in parts goes on without further presses.
   const onward = document.querySelector("form[data-goes-on]");
   if (onward) onward.requestSubmit();

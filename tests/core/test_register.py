@@ -1,6 +1,5 @@
 """The table of design section 4, cell by cell, and the rules of seq around it."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,7 +32,7 @@ def standing(report: str, **only: Any) -> Offer:
         "report": Report(report),
         "due_at": due_at,
     }
-    return replace(BLANK, **(values | only))
+    return BLANK._replace(**(values | only))
 
 
 def after(offer: Offer, choice: str | None, policy: Policy = SETTLING, **only: Any) -> Said:
@@ -129,7 +128,7 @@ def test_declined_before_it_was_bought_but_told_later() -> None:
 
 def test_a_decline_of_what_is_bought_needs_no_hold() -> None:
     """The purchase that a hold waits for has happened."""
-    bought = replace(BLANK, purchased=True, purchased_seq=START)
+    bought = BLANK._replace(purchased=True, purchased_seq=START)
 
     assert after(bought, "declined", AT_PURCHASE).offer.report is Report.DUE
 

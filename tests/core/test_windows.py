@@ -41,6 +41,14 @@ def test_any_answer_counts(kind: Kind) -> None:
     assert windows.sizes({})[HANGS] == LEAST + 1
 
 
+def test_one_sender_goes_on_asking() -> None:
+    """Half of it is none, which would be for good."""
+    windows = Windows(1)
+    windows.learn(HANGS, Kind.TRANSIENT)
+
+    assert windows.sizes({})[HANGS] == 1
+
+
 def test_a_failing_upstream_is_still_asked() -> None:
     """By more than one offer, since one alone may be what hangs."""
     assert _failing("hangs").sizes({})[HANGS] == LEAST > 1

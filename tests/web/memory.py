@@ -1,7 +1,7 @@
 """A register that forgets: what the web side needs of intake, in memory."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from proxy.choices import Choice, Message, Recorded, Report
@@ -109,8 +109,7 @@ def _fresh(message: Message) -> Offer:
 
 def _after(offer: Offer, message: Message) -> Offer:
     choice = message.choice or offer.choice
-    return replace(
-        offer,
+    return offer._replace(
         choice=choice,
         seq=message.seq,
         late=message.late,
