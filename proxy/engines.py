@@ -1,6 +1,8 @@
 """Connections to SQLite and PostgreSQL, each checked for what the promise rests on."""
 
+import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -118,22 +120,21 @@ def damages(connection: Connection, most: int = 20) -> list[str]:
 def _sqlite(url: URL, *, writes: bool) -> Engine:
     if not url.database or url.database == ":memory:":
         raise ConfigurationError("`database` names no file; an opt-out must survive a restart.")
+    path, pool = Path(url.database), StaticPool if writes else QueuePool
     # A reader may not make the file: an empty one would look like one that lost everything.
-    mode = "rwc" if writes else "ro"
-    uri = f"file:{quote(url.database)}?mode={mode}"
-    pool: Any = StaticPool if writes else QueuePool
+    uri = f"file:{quote(url.database)}?mode={'rwc' if writes else 'ro'}"
     engine = create_engine(
         "sqlite://",
         hide_parameters=True,  # an error is printed, and they are what customers and shops said
         poolclass=pool,
-        creator=lambda: _connect(Path(url.database or ""), uri),
+        creator=lambda: _connect(path, uri, makes=writes),
     )
     event.listen(engine, "connect", _open_writer if writes else _open_reader)
     event.listen(engine, "begin", _begin_immediate if writes else _begin_deferred)
     return engine
 
 
-def _connect(path: Path, uri: str) -> sqlite3.Connection:
+def _connect(path: Path, uri: str, *, makes: bool) -> sqlite3.Connection:
     """Connect, unless SQLite would take an empty file for a new database and drop the log.
 
     The log beside it holds acknowledged choices, and may be all that is left of them.
@@ -144,6 +145,9 @@ def _connect(path: Path, uri: str) -> sqlite3.Connection:
             f"{path.name} is empty or gone, and {log.name} beside it holds what was written last; "
             "move both away and restore a backup"
         )
+    if makes:  # for nobody else's eyes; what SQLite lays beside it will be as it is
+        with suppress(OSError):  # one that is there stays closed: that would give up its locks
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     return sqlite3.connect(uri, uri=True, timeout=1.0, check_same_thread=False)
 
 

@@ -37,12 +37,13 @@ demo.config
 demo.orders                      choices demo.programme
 demo.programme
 demo.proofs                      demo.config demo.witnesses
-demo.run                         demo.children demo.config demo.proofs demo.shop demo.witnesses
-                                 errors tokens
-demo.shop                        assets choices demo.orders demo.programme demo.story
+demo.run                         demo.children demo.config demo.operator demo.proofs demo.shop
+                                 demo.witnesses errors tokens
+demo.shop                        assets choices demo.operator demo.orders demo.programme demo.story
                                  demo.witnesses
 demo.story                       demo.orders demo.witnesses
 demo.witnesses
+demo.operator
 
 migrations
 migrations.env                   schema
@@ -79,7 +80,7 @@ pydantic           secret settings settings_fields settings_refusals settings_so
                    settings_tables settings_upstreams
 pydantic_core      secret settings_refusals settings_tables
 pydantic_settings  settings settings_sources
-pyotp              one_time
+pyotp              demo one_time
 requests           checks demo exchange visits wire
 segno              cli.users
 sqlalchemy         accounts actions admin alerts aside audit backup browse checks conflicts

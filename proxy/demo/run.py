@@ -15,7 +15,7 @@ from types import FrameType
 
 import click
 
-from proxy.demo import config, proofs
+from proxy.demo import config, operator, proofs
 from proxy.demo.children import ChildDied, Children
 from proxy.demo.proofs import Desk, Proof
 from proxy.demo.witnesses import SILENT, Neighbours, ask
@@ -185,7 +185,13 @@ def _open_shop(plan: config.Plan, children: Children, mint: Mint, listener: sock
         address=plan.proxy + newest["path"], integrity=newest["integrity"], origin=plan.proxy
     )
     shop = create_shop(
-        Shop(origins=plan.origins, script=script, mint=mint, witnesses=_witnesses(plan))
+        Shop(
+            origins=plan.origins,
+            script=script,
+            mint=mint,
+            witnesses=_witnesses(plan),
+            operator=operator.make(plan.file, f"{plan.private}/admin/"),
+        )
     )
     server = create_server(shop, sockets=[listener], threads=8, ident=None)
     threading.Thread(target=server.run, daemon=True).start()
@@ -198,6 +204,7 @@ def _open_shop(plan: config.Plan, children: Children, mint: Mint, listener: sock
 def _addresses(plan: config.Plan) -> str:
     return f"""
   The shop      {plan.origins[0]}
+  The dashboard {plan.private}/admin/ (how to sign in: {plan.origins[0]}/operator)
   The proxy     {plan.proxy}
   The insurer   {plan.sandbox}/_sandbox/requests
 

@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 from proxy import assets
 from proxy.choices import Choice
 from proxy.demo import story
+from proxy.demo.operator import Operator
 from proxy.demo.orders import Order, Orders
 from proxy.demo.programme import PROGRAMME, euros
 from proxy.demo.witnesses import Witnesses
@@ -41,6 +42,7 @@ class Shop:
     script: Script
     mint: Callable[[str | None, str, str], str]  # offer, origin, upstream → session token
     witnesses: Witnesses
+    operator: Operator | None = None
     clock: Callable[[], float] = time.time  # in s
 
 
@@ -53,12 +55,18 @@ def create_shop(shop: Shop) -> Flask:
         template_folder=str(assets.folder("templates") / "demo"),
     )
     app.config["MAX_CONTENT_LENGTH"] = 4096
-    app.jinja_env.globals |= {"euros": euros, "programme": PROGRAMME, "script": shop.script}
+    app.jinja_env.globals |= {
+        "euros": euros,
+        "operator": shop.operator,
+        "programme": PROGRAMME,
+        "script": shop.script,
+    }
     app.jinja_env.filters["day"] = lambda day: f"{day:%A} {day.day} {day:%B} {day.year}"
     app.before_request(lambda: _at_home(shop.origins))
     app.after_request(lambda response: _guarded(response, shop.script.origin))
     pages = Pages(shop)
     app.add_url_rule("/", "home", pages.home)
+    app.add_url_rule("/operator", "operator", pages.operator)
     app.add_url_rule("/orders", "begin", pages.begin, methods=["POST"])
     app.add_url_rule("/orders/<key>", "order", pages.order)
     app.add_url_rule("/orders/<key>", "answer", pages.answer, methods=["POST"])
@@ -80,6 +88,12 @@ class Pages:
     def home(self) -> str:
         """Show what is on."""
         return render_template("home.html", today=self._today())
+
+    def operator(self) -> str:
+        """Tell how to sign in to the dashboard; nobody but a demo would."""
+        if self._shop.operator is None:
+            abort(404)
+        return render_template("operator.html")
 
     def begin(self) -> Response:
         """Begin an order, with a new offer."""

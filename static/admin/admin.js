@@ -7,10 +7,12 @@
 (() => {
   "use strict";
   const EVERY = 5000;
+  const ALONE = 10 * 60_000; // a page that nobody touches so long must not keep its session alive
+  let touched = Date.now();
 
   async function ask(address) {
     const answer = await fetch(address, {
-      headers: { Accept: "text/html", "X-Live": "1" },
+      headers: { Accept: "text/html" },
       credentials: "same-origin",
       redirect: "error", // to the sign-in page
     });
@@ -42,7 +44,8 @@
 
   async function round() {
     const pages = new Map(); // sections of one page share its answer
-    for (const section of document.visibilityState === "visible" ? sections() : []) {
+    const isSeen = document.visibilityState === "visible" && Date.now() - touched < ALONE;
+    for (const section of isSeen ? sections() : []) {
       const address = section.dataset.live;
       try {
         if (!pages.has(address)) pages.set(address, ask(address));
@@ -57,6 +60,9 @@
 
   const sections = () => document.querySelectorAll("[data-live]");
   if (sections().length) setTimeout(round, EVERY);
+  for (const sign of ["pointermove", "pointerdown", "keydown", "scroll", "focus"]) {
+    addEventListener(sign, () => (touched = Date.now()), { passive: true });
+  }
 
   // On a phone the pages lie in a row that scrolls.
   const here = document.querySelector(".bar [aria-current]");

@@ -1,5 +1,6 @@
 """Group commit, isolation, durability, migrations, the lock."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -277,3 +278,19 @@ def test_a_database_without_an_encoding_will_do(postgres: str, clock: Clock) -> 
 
     migrate.require_current(database)
     database.dispose()
+
+
+def test_a_new_file_is_for_nobody_elses_eyes(tmp_path: Path, clock: Clock) -> None:
+    """Whatever the process's umask: it holds what customers chose."""
+    path = tmp_path / "optout.db"
+    database = Database(f"sqlite:///{path}", clock)
+    before = os.umask(0o022)
+    try:
+        migrate.upgrade(database)
+        database.start()
+        modes = {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+        database.stop()
+
+    assert modes == {0o600}

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from proxy.demo.config import APIS
 
@@ -122,3 +124,29 @@ def test_a_dead_child_is_reported(running: subprocess.Popen[str]) -> None:
     os.kill(children_of(running.pid)[0], signal.SIGKILL)
 
     assert running.wait(PATIENCE) == 1
+
+
+def test_the_dashboard_lets_its_reader_in(tmp_path: Path) -> None:
+    """What the page for operators tells is all that is needed to sign in."""
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [*DEMO, "--port", "0"], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if "The dashboard" in line)
+        page = requests.get(line.split()[-1].rstrip(")"), timeout=30).text
+        password, code = re.findall(r"<code>([a-z0-9-]{20,}|\d{6})</code>", page)
+        home = signed_in(line.split()[2], password, code)
+        process.terminate()
+
+    assert "Overview" in home
+
+
+def signed_in(dashboard: str, password: str, code: str) -> str:
+    """Sign in as a browser would; return the page that one comes to."""
+    with requests.Session() as browser:
+        page = browser.get(f"{dashboard}login", timeout=30)
+        for fields in ({"name": "demo", "password": password}, {"code": code}):
+            (token,) = re.findall(r'name="csrf_token" value="([^"]+)"', page.text)
+            page = browser.post(page.url, data=fields | {"csrf_token": token}, timeout=30)
+        return page.text
