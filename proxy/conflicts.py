@@ -105,12 +105,17 @@ def is_note(text: str) -> bool:
     return 0 < len(text) <= LONGEST_NOTE and text.isprintable() and not text.isspace()
 
 
+def is_open(offer: Offer) -> bool:
+    """True for a conflict, and for a dead letter that may have arrived: only a person can tell."""
+    return offer.conflict or (offer.report is Report.DEAD and offer.unknown_at is not None)
+
+
 def refusal(offer: Offer | None, resolution: Resolution) -> str | None:
     """Say why *offer* can not be resolved so; None if it can."""
     if offer is None:
         return "There is no such offer."
-    if not offer.conflicts:
-        return "It has no conflict."
+    if not is_open(offer):
+        return "It has no conflict, and no attempt whose answer is unknown."
     if offer.report in _ON_ITS_WAY:
         # How that ends decides what the insurer will hold; an answer given now would be a guess.
         return f"Its report is {offer.report}: wait until that has ended."
@@ -130,9 +135,11 @@ def resolve(offer: Offer, resolution: Resolution) -> Offer:
     `abandoned`: nothing stands there and nothing is to be sent, but a decline made later is
     reported anew. `none` would not do for a declined one, as without a conflict it would be in no
     column of the funnel, and `cancelled` is for accepted ones. A dead letter stays dead: whether
-    it is to be requeued is another decision.
+    it is to be requeued is another decision; as nothing stands there, it can be, under a new key.
     """
     offer = offer._replace(conflicts=frozenset())
+    if resolution is Resolution.WITHDRAWN and offer.report is Report.DEAD:
+        return offer._replace(unknown_at=None)
     if resolution is Resolution.REPORTED:
         return offer._replace(report=Report.DELIVERED, due_at=None)
     if offer.choice is Choice.DECLINED and offer.report is not Report.DEAD:

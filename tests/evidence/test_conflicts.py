@@ -16,6 +16,7 @@ from tests.evidence.filled import KEY
 
 Make = Callable[[Register], None]
 REPORTED, WITHDRAWN = Resolution.REPORTED, Resolution.WITHDRAWN
+SETTLED = "It has no conflict, and no attempt whose answer is unknown."
 
 
 @pytest.fixture
@@ -212,6 +213,37 @@ def test_what_can_not_be_resolved_is_left_alone(
     assert register.find() == before
 
 
+def left_ambiguous(register: Register) -> None:
+    """Dead, as an attempt may have arrived that the insurer has forgotten by now."""
+    register.decline()
+    register.attempt(TIMED_OUT)
+    register.clock.pass_ms(47 * 3_600_000)
+    register.claim()
+    assert register.find().outcome == "ambiguous"
+
+
+def test_an_ambiguous_dead_letter_that_arrived_is_delivered(
+    register: Register, conflicts: Conflicts
+) -> None:
+    """The insurer has been asked, and has it."""
+    left_ambiguous(register)
+
+    assert resolve(register, conflicts, REPORTED).report is Report.DELIVERED
+
+
+def test_an_ambiguous_dead_letter_that_did_not_arrive_can_be_sent(
+    register: Register, conflicts: Conflicts
+) -> None:
+    """Under a new key: the insurer has been asked, and knows nothing of it."""
+    left_ambiguous(register)
+    row = register.find()
+    assert not register.dead_letters.requeue(row.id)
+
+    assert resolve(register, conflicts, WITHDRAWN).report is Report.DEAD
+    assert register.dead_letters.requeue(row.id)
+    assert (register.find().report, register.find().epoch) == (Report.DUE, row.epoch + 1)
+
+
 def test_an_unknown_offer_is_said_to_be_none(register: Register, conflicts: Conflicts) -> None:
     """The id was mistyped."""
     assert register.intake.find("ACME", "now", "offer-1") is None
@@ -238,7 +270,7 @@ def test_two_who_resolve_at_once_write_one_fact(register: Register, conflicts: C
         asked = [people.submit(conflicts.resolve, row.id, REPORTED, "Asked.") for _ in range(2)]
         answers = [each.result() for each in asked]
 
-    assert sorted(map(str, answers)) == ["It has no conflict.", "None"]
+    assert sorted(map(str, answers)) == [SETTLED, "None"]
     assert register.find().facts == row.facts + 1
 
 
