@@ -13,14 +13,15 @@ Row = list[Colour]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {2: 3, 6: 4}  # by the kind of colour: RGB, and RGB with how opaque it is
-_COLOURS = 256
+_COLOURS, _FREQUENT = 256, 160
+_FAR = 150
 
 
 def small(png: bytes) -> bytes:
-    """Return the picture *png* in its 256 most frequent colours; others become the nearest."""
+    """Return the picture *png* in 256 of its colours; others become the nearest."""
     rows = read(png)
     colours = Counter(colour for row in rows for colour in row)
-    palette = [colour for colour, _ in colours.most_common(_COLOURS)]
+    palette = _palette([colour for colour, _ in colours.most_common()])
     index = {colour: place for place, colour in enumerate(palette)}
     index |= {colour: _nearest(colour, palette) for colour in colours if colour not in index}
     lines = b"".join(b"\0" + bytes(index[colour] for colour in row) for row in rows)
@@ -32,6 +33,18 @@ def small(png: bytes) -> bytes:
         b"IEND": b"",
     }
     return _SIGNATURE + b"".join(_chunk(name, content) for name, content in parts.items())
+
+
+def _palette(colours: list[Colour]) -> list[Colour]:
+    """Return most of *colours* that are frequent, and then those that are like none of them.
+
+    A mark is small, and its colour means something.
+    """
+    chosen = colours[:_FREQUENT]
+    for colour in colours[_FREQUENT:]:
+        if len(chosen) < _COLOURS and _distance(colour, chosen[_nearest(colour, chosen)]) > _FAR:
+            chosen.append(colour)
+    return chosen
 
 
 def read(png: bytes) -> list[Row]:
@@ -70,9 +83,12 @@ def _paeth(left: int, above: int, corner: int) -> int:
 
 
 def _nearest(colour: Colour, palette: list[Colour]) -> int:
-    red, green, blue = colour
-    far = [(red - r) ** 2 + (green - g) ** 2 + (blue - b) ** 2 for r, g, b in palette]
+    far = [_distance(colour, other) for other in palette]
     return far.index(min(far))
+
+
+def _distance(one: Colour, other: Colour) -> int:
+    return sum((a - b) ** 2 for a, b in zip(one, other, strict=True))
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
