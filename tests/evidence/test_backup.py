@@ -76,7 +76,7 @@ def test_a_copy_made_under_load_is_one_moment(register: Register, copy: Path) ->
         writer.join()
 
     assert contents.offers == contents.facts >= 300
-    assert (contents.schema, contents.newest) == ("0003", register.clock.now)
+    assert (contents.schema, contents.newest) == ("0004", register.clock.now)
     assert moved[-1][0] == moved[-1][1] > 0
     assert faults(Database(f"sqlite:///{copy}", register.clock)) == []
 

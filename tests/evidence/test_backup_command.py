@@ -63,7 +63,7 @@ def test_both_tell_machines(home: Home, tmp_path: Path) -> None:
     restored = run(main, "restore", tmp_path / "copy", "--json", "--config", home.config)
 
     told = json.loads(saved.stdout)
-    assert (told["offers"], told["facts"], told["schema"]) == (1, 1, "0003")
+    assert (told["offers"], told["facts"], told["schema"]) == (1, 1, "0004")
     assert json.loads(restored.stdout)["kept"] is None
     assert json.loads(restored.stdout)["again"] == 1
 
