@@ -132,7 +132,7 @@ class Wanted:
         if self.first is not None:
             conditions.append(at >= _midnight(self.first))
         if self.last is not None:
-            conditions.append(at < _midnight(self.last + timedelta(days=1)))
+            conditions.append(at < _midnight(self.last) + _DAY_MS)  # no date is later than 9999
         if self.partner is not None:
             conditions.append(partner == self.partner)
         for name, day in self.kept:

@@ -18,6 +18,7 @@ from proxy.web.private import create_private
 
 THREADS = 4
 BACKLOG = 2048
+LARGEST = 2 << 20  # bytes of a request to the private side: twice what any page takes
 
 
 def listen(host: str, port: int, *, option: str) -> socket.socket:
@@ -69,6 +70,7 @@ def serve_private(
         app,
         sockets=[listener],
         threads=THREADS,
+        max_request_body_size=LARGEST,  # it is kept on disk, before anybody is asked who it is
         ident=None,
         clear_untrusted_proxy_headers=False,  # they are judged by `trusted_proxies`, not here
     )

@@ -164,8 +164,8 @@ web.watch                        telemetry web.answers
 admin
 admin.access                     accounts actions admin.callers admin.parts admin.refusals
                                  admin.sessions errors
-admin.account                    accounts actions admin.access admin.parts admin.sessions errors
-                                 passwords schema
+admin.account                    accounts actions admin.access admin.asked admin.parts
+                                 admin.sessions errors passwords schema
 admin.app                        admin.access admin.account admin.charts admin.conflicts
                                  admin.counts admin.dead_letters admin.deliveries admin.exports
                                  admin.overview admin.partners admin.parts admin.seals

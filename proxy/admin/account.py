@@ -8,14 +8,13 @@ from werkzeug.wrappers import Response
 
 from proxy import actions, passwords
 from proxy.accounts import Accounts
-from proxy.admin import access
+from proxy.admin import access, asked
 from proxy.admin.parts import Parts
 from proxy.admin.sessions import IDLE_MS, LIFE_MS
 from proxy.errors import Problem
 from proxy.schema import admin_sessions, users
 
 _PAGE = 100  # actions
-_HIGHEST_ID = 2**63 - 1
 
 
 def blueprints(parts: Parts) -> tuple[Blueprint, ...]:
@@ -99,9 +98,10 @@ def _before() -> int | None:
         raise Problem("invalid_request", "only `before` is known here")
     if not text[0]:
         return None
-    if not (text[0].isascii() and text[0].isdecimal()) or not 0 < int(text[0]) <= _HIGHEST_ID:
+    before = asked.number("before", text[0])
+    if not before:
         raise Problem("invalid_request", "`before` is the number of an action")
-    return int(text[0])
+    return before
 
 
 def _is_alive(now: int) -> Any:

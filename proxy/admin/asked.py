@@ -20,10 +20,18 @@ def fields(*names: str) -> dict[str, str]:
         raise Problem("invalid_request", "the query has an unknown field")
     given = {name: request.args.getlist(name) for name in names}
     return {
-        name: _plain(name, values[0] if len(values) == 1 else None)
+        name: plain(name, values[0] if len(values) == 1 else None)
         for name, values in given.items()
         if any(value.strip() for value in values)
     }
+
+
+def plain(name: str, value: str | None) -> str:
+    """Return *value*, which is printable, on one line, and not too long."""
+    text = (value or "").strip()
+    if not 0 < len(text) <= _LONGEST or not text.isprintable():
+        raise Problem("invalid_request", name)
+    return text
 
 
 def one_of(name: str, value: str | None, words: Collection[str]) -> str | None:
@@ -75,11 +83,4 @@ def note(*, required: bool) -> str:
         raise Problem(
             "invalid_request", f"note: 1 to {LONGEST_NOTE} printable characters on one line"
         )
-    return text
-
-
-def _plain(name: str, value: str | None) -> str:
-    text = (value or "").strip()
-    if not 0 < len(text) <= _LONGEST or not text.isprintable():
-        raise Problem("invalid_request", name)
     return text

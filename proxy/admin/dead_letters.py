@@ -20,6 +20,7 @@ from proxy.piles import BEGIN, Mark, Pile
 SIZE = 50  # of a page
 AT_ONCE = 500  # requeued in one request, and in one commit
 _NAMES = ("partner", "upstream", "outcome", "status")
+_HIGHEST_STATUS = 999  # what HTTP writes in three digits
 _UNDER_WAY = "requeue"  # of the session
 
 
@@ -190,15 +191,19 @@ def _rows(given: list[str]) -> list[int]:
 
 def _pile(given: Mapping[str, str]) -> Pile | None:
     """Return the pile that *given* names; None if it names none."""
-    if not any(given.get(name) for name in _NAMES):
+    named = {name: asked.plain(name, given[name]) for name in _NAMES if given.get(name)}
+    if not named:
         return None
-    if not given.get("partner") or not given.get("upstream"):
+    if not {"partner", "upstream"} <= named.keys():
         raise Problem("invalid_request", "a pile has a partner and an upstream")
+    status = asked.number("status", named.get("status"))
+    if status is not None and status > _HIGHEST_STATUS:
+        raise Problem("invalid_request", "status")
     return Pile(
-        partner=given["partner"],
-        upstream=given["upstream"],
-        outcome=given.get("outcome") or None,
-        status=asked.number("status", given.get("status") or None),
+        partner=named["partner"],
+        upstream=named["upstream"],
+        outcome=named.get("outcome"),
+        status=status,
     )
 
 

@@ -1,5 +1,7 @@
 """What opens the dashboard: a password, then a one-time code. Knows no page."""
 
+from dataclasses import replace
+
 from proxy import passwords
 from proxy.accounts import Account
 from proxy.admin.callers import address_here, network_here, now
@@ -38,7 +40,7 @@ class Door:
         outdated = passwords.is_outdated(kept)
         rehashed = passwords.hashed(password) if outdated else None
         self._logins.accept(account, begun.row, rehashed=rehashed)
-        return account
+        return replace(account, password=rehashed or kept)
 
     def code(self, account: Account, code: str, failed: str, done: str) -> None:
         """Spend *code*; raise Problem if it is not good, or was used before."""

@@ -4,7 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Callable
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,6 +17,8 @@ _PATIENCE_S = 10.0
 _KEPT_S = 3_600.0  # what it says of itself
 _DISCOVERY = "/.well-known/openid-configuration"
 _OK = 200
+# Anybody may begin to sign in. The private listener has four threads, and a monitor needs one.
+_places = BoundedSemaphore(2)
 
 
 class ProviderAway(Exception):
@@ -106,6 +108,8 @@ def _get(address: str) -> dict[str, Any]:
 
 def _ask(method: str, url: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
     """Return the object that is answered; ProviderAway if that is none."""
+    if not _places.acquire(blocking=False):
+        raise ProviderAway("others wait for its answer; try again")
     until = time.monotonic() + _PATIENCE_S
     line = Line()
     try:
@@ -115,6 +119,7 @@ def _ask(method: str, url: str, body: bytes, headers: dict[str, str]) -> dict[st
         found = None
     finally:
         line.close()
+        _places.release()
     if not isinstance(found, dict):
         raise ProviderAway("it does not answer as it should")
     return found

@@ -4,7 +4,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from flask_login import current_user, login_user  # type: ignore[import-untyped]
 
 from proxy import passwords
-from proxy.accounts import Account, Accounts
+from proxy.accounts import Account, Accounts, session_digest
 from proxy.admin import access, refusals
 from proxy.admin.callers import is_local, is_secure, now, settings
 from proxy.admin.door import Door
@@ -49,7 +49,7 @@ def _add_password(pages: Blueprint, door: Door) -> None:
             return _refused("login", problem, name=request.form.get("name", "")[:_LONGEST_NAME])
         session = access.session()
         session.renew()
-        session["pending"] = {"name": account.name, "at": now()}
+        session["pending"] = {"name": account.name, "at": now(), "by": _proof(account)}
         return _to(url_for("access.totp", next=_next()))
 
 
@@ -108,7 +108,14 @@ def _pending(accounts: Accounts) -> Account | None:
     if not pending or now() - pending["at"] > PENDING_MS:
         return None
     account = accounts.find(pending["name"])
-    return account if account and account.disabled_at is None else None
+    if account is None or account.disabled_at is not None:
+        return None
+    return account if pending.get("by") == _proof(account) else None  # changed meanwhile
+
+
+def _proof(account: Account) -> str:
+    """Return what stands for the password that was right."""
+    return session_digest(account.password or "").hex()
 
 
 def _require_cover() -> None:

@@ -44,6 +44,10 @@ class Flow:
         goal = base64.urlsafe_b64encode(self.goal.encode()).decode().rstrip("=")
         return f"{self.key}.{self.at}.{int(self.is_anew)}.{goal}"
 
+    def is_answered(self, state: str) -> bool:
+        """Tell whether *state* is ours; it may be any text, and is compared as bytes."""
+        return hmac.compare_digest(state.encode(), self.derived("state").encode())
+
     def derived(self, purpose: str) -> str:
         """Return what only we can make of this question: state, nonce, verifier."""
         secret: bytes = current_app.config["SECRET_KEY"]
@@ -79,7 +83,7 @@ def blueprint(parts: Parts) -> Blueprint:
         provider, flow = door.provider(), _flow()
         if flow is None:
             raise _failed("it was begun in another browser, or too long ago")
-        if not hmac.compare_digest(request.args.get("state", ""), flow.derived("state")):
+        if not flow.is_answered(request.args.get("state", "")):
             raise _failed("the answer is to another question")
         code = request.args.get("code", "")
         if not 0 < len(code) <= _LONGEST:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -112,6 +113,14 @@ def test_a_stop_is_clean(deployment: Deployment) -> None:
     deployment.start_proxy()
     assert deployment.offer("offer-1")["report"] == "delivered"
     assert [entry["status"] for entry in deployment.received("offer-1")] == [204]
+
+
+def test_the_private_listener_keeps_no_large_body(deployment: Deployment) -> None:
+    """It is refused by what it says of itself, before its first byte is waited for."""
+    with socket.create_connection(("127.0.0.1", deployment.admin_port), PATIENCE_S) as peer:
+        peer.sendall(b"POST /admin/login HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n")
+
+        assert peer.recv(12) == b"HTTP/1.1 413"
 
 
 def test_the_private_listener_shows_figures_and_the_public_one_does_not(

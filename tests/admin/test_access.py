@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from markupsafe import escape
 
+from proxy import passwords
 from proxy.accounts import Accounts, Change
 from proxy.clocks import wall
 from tests.admin.dashboard import Dashboard, Person, Visitor, a_dashboard, token_in
@@ -328,6 +329,17 @@ def test_a_new_password(dashboard: Dashboard) -> None:
     for password, status in ((person.password, 401), (new, 303)):
         fresh = dashboard.visitor()
         assert fresh.post("/admin/login", name=person.name, password=password).status_code == status
+
+
+def test_a_new_password_ends_what_the_old_one_had_begun(dashboard: Dashboard) -> None:
+    """Whoever was asked for the code only has to begin again."""
+    person, visitor = dashboard.person(), dashboard.visitor()
+    visitor.post("/admin/login", name=person.name, password=person.password)
+    new = passwords.hashed(passwords.fresh())
+    assert Accounts(dashboard.database).change_password(person.name, new, keep="another")
+
+    assert visitor.post("/admin/totp", code=person.code()).status_code == 401
+    assert not is_in(visitor)
 
 
 def test_what_can_not_be_taken_back_wants_a_fresh_proof(dashboard: Dashboard) -> None:

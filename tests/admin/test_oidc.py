@@ -1,9 +1,12 @@
 """Single sign-on, with a provider that keeps to the specification, and with one that does not."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -181,6 +184,7 @@ def test_an_answer_is_good_for_its_own_question(
     assert arrive(other, first).status_code == 401
     assert arrive(dashboard.visitor(), second).status_code == 401
     assert arrive(one, first.replace("state=", "state=x")).status_code == 401
+    assert arrive(one, first.replace("state=", "state=%C3%A9")).status_code == 401
     assert arrive(one, first.partition("&")[0]).status_code == 401
     assert not is_in(one)
     assert arrive(one, first).status_code == 200
@@ -265,6 +269,25 @@ def test_who_confirms_is_asked_again(dashboard: Dashboard, provider: IdentityPro
     del provider.wrong["auth_time"]
     provider.user["auth_time"] = None
     assert come_in(visitor, provider, "?again=yes").status_code == 401
+
+
+def test_a_provider_that_hangs_holds_two_threads_only(tmp_path: Path) -> None:
+    """The private listener has four, and a monitor asks it whether the process is ready."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as held:
+        issuer = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        top = SETTINGS.format(issuer=issuer, client=CLIENT_ID, secret="x" * 32)
+        dashboard = held.enter_context(a_dashboard(tmp_path, f"sqlite:///{tmp_path}/x.db", top))
+        pool = held.enter_context(ThreadPoolExecutor(2))
+        waiting = [pool.submit(dashboard.visitor().get, "/admin/sso/begin") for _ in range(2)]
+        peers = [silent.accept()[0] for _ in waiting]
+
+        third = dashboard.visitor().get("/admin/sso/begin")
+
+        assert third.status_code == 401
+        assert not any(answer.done() for answer in waiting)
+        for peer in peers:
+            peer.close()
+        assert [answer.result().status_code for answer in waiting] == [401, 401]
 
 
 def test_without_a_provider_there_is_nothing(tmp_path: Path) -> None:
