@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 POLL_S = 1.0  # the backstop behind the bell
 STORAGE_PAUSE_S = 1.0
+BREATH_S = 0.01
 GATHER_MS = 2  # while most senders are busy, one claim serves those that become free together
 LATE_S = 0.05  # what a permit may be late, or a spacing of the pace if that is more
 GRACE_S = 8.0  # for sends in flight when asked to stop
@@ -148,7 +149,8 @@ class Worker:
                 self._fly(delivery, lane, taken, began)
         self._outbox.release(late)
         next_at = taken.now if late else taken.next_at
-        return POLL_S if next_at is None else min(POLL_S, (next_at - taken.now) / 1000)
+        least = 0.0 if taken.deliveries else BREATH_S  # what is due may be in another's hands
+        return POLL_S if next_at is None else min(POLL_S, max(least, (next_at - taken.now) / 1000))
 
     def _wanted(self, routing: Routing) -> Wanted:
         with self._lock:

@@ -204,8 +204,8 @@ admin.sessions                   accounts admin.callers database errors schema
 admin.sign_in                    accounts admin.access admin.callers admin.door admin.parts
                                  admin.refusals admin.sessions errors passwords
 admin.single_sign_on             accounts actions admin.access admin.callers admin.identity
-                                 admin.parts admin.provider admin.refusals admin.sign_in errors
-                                 settings
+                                 admin.parts admin.provider admin.refusals admin.sign_in
+                                 admin.throttle errors settings
 admin.story                      admin.reasons admin.words choices register
 admin.streams                    errors
 admin.throttle                   clocks errors logins

@@ -17,15 +17,17 @@ from flask.typing import ResponseReturnValue
 from proxy.accounts import Accounts, Role, is_name
 from proxy.actions import UNKNOWN, Action
 from proxy.admin import access, refusals
-from proxy.admin.callers import address_here, is_secure, now, settings
+from proxy.admin.callers import address_here, is_secure, network_here, now, settings
 from proxy.admin.parts import Parts
 from proxy.admin.provider import Provider, ProviderAway
 from proxy.admin.sign_in import enter
+from proxy.admin.throttle import Waits
 from proxy.errors import Problem
 from proxy.settings import OidcSetting
 
 LIFE_S = 600
 _RETURN = "/admin/sso/return"
+_FREE = 20  # failures of a network, whose every one is kept, before it waits
 _LONGEST = 4_096  # of a code
 log = structlog.get_logger("proxy.admin")
 
@@ -59,41 +61,47 @@ def blueprint(parts: Parts) -> Blueprint:
     """Return the two addresses: where it begins, and where the provider sends back to."""
     pages = Blueprint("single_sign_on", __name__)
     door = _Door(Accounts(parts.database))
+    pages.record_once(lambda setup: setup.app.extensions.update(sso_waits=Waits(free=_FREE)))
 
-    @pages.get("/sso/begin")
-    def begin() -> ResponseReturnValue:
-        provider = door.provider()
-        is_anew = request.args.get("again") == "yes"
-        flow = Flow(
-            key=secrets.token_urlsafe(16),
-            at=now() // 1000,
-            is_anew=is_anew,
-            goal=access.safe_next(request.args.get("next")),
-        )
-        try:
-            place = door.question(provider, flow)
-        except ProviderAway as error:
-            raise _failed(str(error)) from None
-        response = make_response(redirect(place, 302))
-        _tell(response, flow.text())
-        return response
-
-    @pages.get("/sso/return")
-    def finish() -> ResponseReturnValue:
-        provider, flow = door.provider(), _flow()
-        if flow is None:
-            raise _failed("it was begun in another browser, or too long ago")
-        if not flow.is_answered(request.args.get("state", "")):
-            raise _failed("the answer is to another question")
-        code = request.args.get("code", "")
-        if not 0 < len(code) <= _LONGEST:
-            raise _failed("the provider let nobody in")
-        door.enter(provider, flow, code)
-        response = refusals.onward(access.safe_next(flow.goal))
-        _tell(response, "")
-        return response
-
+    pages.before_request(lambda: _waits().require(network_here()))
+    pages.add_url_rule("/sso/begin", "begin", lambda: _begin(door))
+    pages.add_url_rule("/sso/return", "finish", lambda: _finish(door))
     return pages
+
+
+def _begin(door: "_Door") -> ResponseReturnValue:
+    """Send the browser away with a question."""
+    provider = door.provider()
+    is_anew = request.args.get("again") == "yes"
+    flow = Flow(
+        key=secrets.token_urlsafe(16),
+        at=now() // 1000,
+        is_anew=is_anew,
+        goal=access.safe_next(request.args.get("next")),
+    )
+    try:
+        place = door.question(provider, flow)
+    except ProviderAway as error:
+        raise _failed(str(error)) from None
+    response = make_response(redirect(place, 302))
+    _tell(response, flow.text())
+    return response
+
+
+def _finish(door: "_Door") -> ResponseReturnValue:
+    """Take the browser back with the answer."""
+    provider, flow = door.provider(), _flow()
+    if flow is None:
+        raise _failed("it was begun in another browser, or too long ago")
+    if not flow.is_answered(request.args.get("state", "")):
+        raise _failed("the answer is to another question")
+    code = request.args.get("code", "")
+    if not 0 < len(code) <= _LONGEST:
+        raise _failed("the provider let nobody in")
+    door.enter(provider, flow, code)
+    response = refusals.onward(access.safe_next(flow.goal))
+    _tell(response, "")
+    return response
 
 
 class _Door:
@@ -186,9 +194,15 @@ def _proved_at(claims: dict[str, Any]) -> int:
 
 def _failed(reason: str) -> Problem:
     """Note that nobody came in, and return what is said of it."""
+    _waits().fail(network_here())
     log.warning("single_sign_on.failed", reason=reason)
     access.write_down(Action(user=UNKNOWN, action="sign_in_failed", address=address_here()))
     return Problem("login_failed", reason)
+
+
+def _waits() -> Waits:
+    waits: Waits = current_app.extensions["sso_waits"]
+    return waits
 
 
 def _redirect_uri() -> str:

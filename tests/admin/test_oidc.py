@@ -290,6 +290,15 @@ def test_a_provider_that_hangs_holds_two_threads_only(tmp_path: Path) -> None:
         assert [answer.result().status_code for answer in waiting] == [401, 401]
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_who_fails_often_waits(dashboard: Dashboard) -> None:
+    """Each failure is kept: nobody may fill the list of actions."""
+    statuses = [dashboard.visitor().get("/admin/sso/return").status_code for _ in range(30)]
+
+    assert statuses[:20] == [401] * 20
+    assert statuses[-1] == 429
+
+
 def test_without_a_provider_there_is_nothing(tmp_path: Path) -> None:
     """Both addresses are 404, and the sign-in page does not speak of it."""
     with a_dashboard(tmp_path, f"sqlite:///{tmp_path}/optout.db") as dashboard:

@@ -54,7 +54,7 @@ REGRESSIONS: Mapping[str, Regression] = {
         [
             (
                 "web/limits.py",
-                "    if not terms.proxies:\n        return found\n",
+                "    if not proxies:\n        return found\n",
                 '    return address(environ.get("HTTP_X_FORWARDED_FOR", "")) or found\n',
             )
         ],

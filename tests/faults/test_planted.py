@@ -74,15 +74,11 @@ DEDUPLICATES_ON_TOKEN: Sequence[Edit] = (
     ),
     (
         "intake.py",
-        "facts.c.message.in_(messages)",
-        "facts.c.writer.in_(messages)",
+        "_PAIR = (facts.c.partner, facts.c.message)",
+        "_PAIR = (facts.c.partner, facts.c.writer)",
     ),
+    ("intake.py", '("partner", "message")', '("partner", "writer")'),
     ("intake.py", "(row.partner, row.message): _Earlier(", "(row.partner, row.writer): _Earlier("),
-    (
-        "intake.py",
-        "        facts.c.message,\n",
-        "        facts.c.message,\n        facts.c.writer,\n",
-    ),
 )
 FOLLOWS_REDIRECTS: Sequence[Edit] = (
     ("exchange.py", "allow_redirects=False", "allow_redirects=True"),

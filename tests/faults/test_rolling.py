@@ -36,8 +36,11 @@ _EDITS = [
     ),
     (
         "store.py",
-        'for name in _WRITTEN if name != "created_at"}',
-        'for name in _WRITTEN if name != "created_at"} | {"written_by": "next"}',
+        "insert(offers).values({name: bindparam(name) for name in _NAMES})",
+        (
+            "insert(offers).values({name: bindparam(name) for name in _NAMES}"
+            ' | {"written_by": text("\'next\'")})'
+        ),
     ),
 ]
 
