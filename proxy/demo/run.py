@@ -204,7 +204,8 @@ def _open_shop(plan: config.Plan, children: Children, mint: Mint, listener: sock
 def _addresses(plan: config.Plan) -> str:
     return f"""
   The shop      {plan.origins[0]}
-  The dashboard {plan.private}/admin/ (how to sign in: {plan.origins[0]}/operator)
+  The dashboard {plan.private}/admin/
+   to sign in   {plan.origins[0]}/operator
   The proxy     {plan.proxy}
   The insurer   {plan.sandbox}/_sandbox/requests
 

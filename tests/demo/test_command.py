@@ -133,10 +133,10 @@ def test_the_dashboard_lets_its_reader_in(tmp_path: Path) -> None:
         [*DEMO, "--port", "0"], stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         assert process.stdout is not None
-        line = next(line for line in process.stdout if "The dashboard" in line)
-        page = requests.get(line.split()[-1].rstrip(")"), timeout=30).text
+        dashboard = next(line for line in process.stdout if "The dashboard" in line).split()[-1]
+        page = requests.get(next(process.stdout).split()[-1], timeout=30).text
         password, code = re.findall(r"<code>([a-z0-9-]{20,}|\d{6})</code>", page)
-        home = signed_in(line.split()[2], password, code)
+        home = signed_in(dashboard, password, code)
         process.terminate()
 
     assert "Overview" in home
