@@ -16,14 +16,16 @@ def demo() -> Iterator[Mapping[str, str]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         found: dict[str, str] = {}
-        for line in process.stdout:
-            if "  The " in line:
-                _, word, address = line.split()
-                found[word] = address
-            if "insurer" in found:
-                break
-        yield found
-        process.terminate()
+        try:
+            for line in process.stdout:
+                if "  The " in line:
+                    _, word, address = line.split()
+                    found[word] = address
+                if "insurer" in found:
+                    break
+            yield found
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="module")
