@@ -1,4 +1,3 @@
-# ruff: noqa: INP001, S603, T201 - a program, not a package; it starts auditors and prints
 """Asks whether what the lock files pin is known to be vulnerable: pip-audit and `npm audit`.
 
 The Python packages are asked for at PyPI and, where that gives no answer for each of them, at OSV.

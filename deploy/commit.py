@@ -1,4 +1,3 @@
-# ruff: noqa: INP001, S603, S607 - programs, not a package; git is the one of the path
 """What is built is told by its commit: its name, and its time for all that carries one."""
 
 import os

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001, T201 - a program, not a package; it prints
 """Writes what a PCI DSS reviewer asks about the script: dist/pci-pack/, and the same as one zip.
 
 Made of what the release is made of: nothing in it is typed anew but the fields that only the shop

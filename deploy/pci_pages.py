@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - part of a program, not of a package
 """The index of the PCI pack, as Markdown to read and as a page to print. Loads and runs nothing."""
 
 from dataclasses import dataclass, field

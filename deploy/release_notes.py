@@ -1,4 +1,3 @@
-# ruff: noqa: INP001, T201 - a program, not a package; it prints
 """Writes the notes of a release: its section of the changelog, and the hash of every file of it.
 
 `python -m deploy.release_notes [VERSION [FOLDER]]`; the version of the package and `dist` if left

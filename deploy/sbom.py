@@ -1,4 +1,3 @@
-# ruff: noqa: INP001, S603, T201 - a program, not a package; it starts cyclonedx-py and prints
 """Writes the bill of materials of the runtime, CycloneDX 1.6: the same bytes for the same commit.
 
 cyclonedx-py reads the lock file. Added is what it can not know: the version, who needs whom (the

@@ -40,7 +40,7 @@ class Account:
     @classmethod
     def of(cls, row: Row[Any]) -> Self:
         """Return the account in a row."""
-        return cls(**{**row._mapping, "role": Role(row.role)})  # noqa: SLF001  # its public name
+        return cls(**{**row._asdict(), "role": Role(row.role)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

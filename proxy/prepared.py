@@ -7,14 +7,13 @@ write it. Values must be such as both drivers take as they are: no enums, no dat
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection
-from sqlalchemy.sql.expression import Executable
+from sqlalchemy import Connection, Insert, Update
 
 
 class Prepared:
     """One statement; safe to use from many threads."""
 
-    def __init__(self, statement: Executable) -> None:
+    def __init__(self, statement: Insert | Update) -> None:
         self._statement = statement
         self._compiled: dict[str, tuple[str, tuple[str, ...]]] = {}
 
@@ -28,7 +27,7 @@ class Prepared:
 
     def _compile(self, connection: Connection) -> tuple[str, tuple[str, ...]]:
         """Return its text and, where they go by position, the names of its parameters."""
-        done = self._statement.compile(dialect=connection.dialect)  # type: ignore[attr-defined]
+        done = self._statement.compile(dialect=connection.dialect)
         found = (str(done), tuple(done.positiontup or ()))
         self._compiled[connection.dialect.name] = found
         return found

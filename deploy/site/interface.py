@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - MkDocs loads it by path
 """The page that openapi.yaml makes: every call with its fields, answers, codes and an example."""
 
 import re
@@ -81,7 +80,7 @@ class _Page:
         if given := call.get("parameters"):
             yield "### Parameters" + _anchor(call, "parameters")
             rows = [
-                (_code(one["name"]), one["in"], *self._field(one["schema"], one["required"]))
+                (_code(one["name"]), one["in"], *self._field(one["schema"], needed=one["required"]))
                 for one in given
             ]
             yield _table(("name", "in", "rule", "means"), rows)
@@ -129,7 +128,8 @@ class _Page:
         if fields := schema.get("properties"):
             needed = schema.get("required", [])
             rows = [
-                (_code(name), *self._field(one, name in needed)) for name, one in fields.items()
+                (_code(name), *self._field(one, needed=name in needed))
+                for name, one in fields.items()
             ]
             yield _table(("field", "rule", "means"), rows)
         if "anyOf" in schema:
@@ -138,7 +138,7 @@ class _Page:
         for name, others in schema.get("dependentRequired", {}).items():
             yield f"{_code(name)} needs {' and '.join(map(_code, others))}."
 
-    def _field(self, schema: Part, needed: bool) -> tuple[str, str]:  # noqa: FBT001  # of a table
+    def _field(self, schema: Part, *, needed: bool) -> tuple[str, str]:
         """Return the rule of a field, and what it means."""
         name = schema.get("$ref", "").rpartition("/")[2]
         found = self._found(schema)

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - MkDocs loads it by path
 """Pages and links of the website that MkDocs would not find: what lies outside docs/.
 
 On the forge a document links to files as they lie in the repository. The website has the README

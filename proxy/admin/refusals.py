@@ -4,7 +4,7 @@ And what every answer carries, whether it went well or not.
 """
 
 from flask import Flask, Response, make_response, render_template, request
-from flask_wtf.csrf import CSRFError  # type: ignore[import-untyped]
+from flask_wtf.csrf import CSRFError
 
 from proxy.admin.callers import is_secure
 from proxy.errors import CODES, Problem

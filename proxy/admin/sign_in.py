@@ -1,7 +1,7 @@
 """Signing in: name and password, then a one-time code. Signing out, and proving oneself anew."""
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
-from flask_login import current_user, login_user  # type: ignore[import-untyped]
+from flask_login import current_user, login_user
 
 from proxy import passwords
 from proxy.accounts import Account, Accounts, session_digest

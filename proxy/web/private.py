@@ -47,7 +47,7 @@ def create_private(
         def mounted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             return (inside if _may(configuration, environ) else outside)(environ, start_response)
 
-        app.wsgi_app = mounted  # type: ignore[method-assign]
+        app.wsgi_app = mounted  # type: ignore[method-assign]  # as Flask has it
     return app
 
 
