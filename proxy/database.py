@@ -8,11 +8,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection, make_url, text
@@ -31,6 +29,7 @@ _BATCH = 512  # works in one commit at most
 _TRIES = 3  # of a work that met another writer
 _CONTENTION = "40"  # PostgreSQL's class of serialization failures and deadlocks
 _QUEUED = 20_000  # works that may wait before new ones are refused
+_READERS = 4
 
 # On PostgreSQL, first in a transaction; one query may read more than a request ever does.
 _SNAPSHOT = (
@@ -43,10 +42,49 @@ _CLOSE_S = 1.0  # for the last commit when asked to stop
 _BROKEN = 74  # exit status: EX_IOERR of sysexits.h
 
 
-class _Work(NamedTuple):
-    handler: Handler
-    argument: Any
-    future: "Future[Any]"
+class Work:
+    """One thing to be written: it is given up before it has begun, or it ends.
+
+    What a `Future` does for this costs as much as all else that a message needs of the writer.
+    """
+
+    __slots__ = ("_ended", "_outcome", "_turn", "argument", "handler")
+
+    def __init__(self, handler: Handler, argument: Any) -> None:
+        self.handler = handler
+        self.argument = argument
+        self._outcome: Any = None
+        self._turn = threading.Lock()  # whoever takes it first decides whether this is done
+        self._ended = threading.Lock()
+        self._ended.acquire()
+
+    def begin(self) -> bool:
+        """Return True unless it has been given up."""
+        return self._turn.acquire(blocking=False)
+
+    def end(self, outcome: Any) -> None:
+        """Hand *outcome* to whoever waits; an exception is raised there."""
+        self._outcome = outcome
+        self._ended.release()
+
+    def wait(self, timeout: float = -1) -> bool:
+        """Wait for its end; False if that takes more than *timeout* seconds."""
+        ended = self._ended.acquire(timeout=timeout)
+        if ended:
+            self._ended.release()  # whoever else waits goes on too
+        return ended
+
+    def result(self, timeout: float = -1) -> Any:
+        """Return the outcome when it is committed; TimeoutError after *timeout* seconds.
+
+        What has not begun by then must not happen behind the caller's back, and never will.
+        """
+        if not self.wait(timeout):
+            self._turn.acquire(blocking=False)
+            raise TimeoutError
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
 
 
 class Database:
@@ -57,7 +95,7 @@ class Database:
         url: str,
         clock: Clock,
         *,
-        writers: int = 4,
+        writers: int = 2,
         server_time: bool | None = None,
         give_up: Callable[[], None] = lambda: os._exit(_BROKEN),
     ) -> None:
@@ -68,12 +106,12 @@ class Database:
         # Several machines must agree on what is due, so PostgreSQL's clock is theirs.
         self._server_time = not self.is_sqlite if server_time is None else server_time
         self._writers = 1 if self.is_sqlite else writers
-        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self.is_damaged = False  # what is written there may not be found again
         self._began: list[float | None] = [None] * self._writers  # the commit under way
         self._write_engine = engines.writing(self.url, self._writers)
-        self._read_engine = engines.reading(self.url, self._writers)
+        self._read_engine = engines.reading(self.url, _READERS)
 
     def start(self) -> None:
         """Check what durability rests on, on PostgreSQL with each connection, and start to write.
@@ -133,26 +171,24 @@ class Database:
         clock = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
         return int(connection.execute(clock).scalar_one())
 
-    def submit(self, handler: Handler, argument: Any) -> "Future[Any]":
-        """Queue *argument* for *handler*; the future is done when it is committed."""
-        future: Future[Any] = Future()
+    def submit(self, handler: Handler, argument: Any) -> Work:
+        """Queue *argument* for *handler*; the work ends when it is committed."""
+        work = Work(handler, argument)
         if self._queue.qsize() >= _QUEUED:
-            future.set_exception(StorageUnavailable("too much is waiting to be written"))
+            work.end(StorageUnavailable("too much is waiting to be written"))
         elif self.is_damaged:
-            future.set_exception(StorageUnavailable("the database is damaged"))
+            work.end(StorageUnavailable("the database is damaged"))
         elif self._is_stalled():
-            future.set_exception(StorageUnavailable("the database does not answer"))
+            work.end(StorageUnavailable("the database does not answer"))
         else:
-            self._queue.put(_Work(handler, argument, future))
-        return future
+            self._queue.put(work)
+        return work
 
     def write(self, handler: Handler, argument: Any, *, timeout: float = 5.0) -> Any:
         """Run *handler* on *argument* durably; StorageUnavailable when that fails or takes long."""
-        future = self.submit(handler, argument)
         try:
-            return future.result(timeout)
-        except FutureTimeoutError as error:
-            future.cancel()  # what has not begun must not happen behind the caller's back
+            return self.submit(handler, argument).result(timeout)
+        except TimeoutError as error:
             raise StorageUnavailable("the database takes too long") from error
 
     @contextmanager
@@ -188,7 +224,7 @@ class Database:
     def _write_loop(self, number: int) -> None:
         while True:
             works, last = self._take()
-            wanted = [work for work in works if work.future.set_running_or_notify_cancel()]
+            wanted = [work for work in works if work.begin()]
             if wanted:
                 self._began[number] = time.monotonic()
                 self._commit(wanted)
@@ -201,10 +237,10 @@ class Database:
         late = time.monotonic() - _STALLED_S
         return all(began is not None and began < late for began in self._began)
 
-    def _take(self) -> tuple[list[_Work], bool]:
+    def _take(self) -> tuple[list[Work], bool]:
         """Wait for one work, then take along what has queued up meanwhile."""
         work = self._queue.get()
-        works: list[_Work] = []
+        works: list[Work] = []
         while work is not None:
             works.append(work)
             if len(works) == _BATCH:
@@ -215,16 +251,16 @@ class Database:
                 return works, False
         return works, True
 
-    def _commit(self, works: list[_Work], tries: int = _TRIES) -> None:
+    def _commit(self, works: list[Work], tries: int = _TRIES) -> None:
         try:
             results = self._run(works)
         except Exception as error:  # noqa: BLE001  # the seam: one bad work takes no other along
             self._failed(works, error, tries)
             return
         for work, result in zip(works, results, strict=True):
-            _settle(work.future, result)
+            work.end(result)
 
-    def _failed(self, works: list[_Work], error: Exception, tries: int) -> None:
+    def _failed(self, works: list[Work], error: Exception, tries: int) -> None:
         """Say that storage is away to all at once; look for any other fault one by one."""
         if engines.is_broken(error):
             log.critical("storage.broken", error=type(error).__name__)
@@ -233,7 +269,7 @@ class Database:
         if self.is_damaged or _is_away(error):
             log.error("storage.failed", error=type(error).__name__, works=len(works))
             for work in works:
-                work.future.set_exception(StorageUnavailable())
+                work.end(StorageUnavailable())
         elif _is_contention(error) and tries > 1:
             self._commit(works, tries - 1)
         elif len(works) > 1:
@@ -244,7 +280,7 @@ class Database:
         else:
             log.error("storage.refused", error=type(error).__name__)
             failed = isinstance(error, SQLAlchemyError)
-            works[0].future.set_exception(StorageUnavailable() if failed else error)
+            works[0].end(StorageUnavailable() if failed else error)
 
     def _look_for_damage(self, error: Exception) -> None:
         """Take nothing more into a malformed file: it could not be promised to be found again."""
@@ -252,7 +288,7 @@ class Database:
             log.critical("storage.damaged", error=type(error).__name__)
             self.is_damaged = True
 
-    def _run(self, works: list[_Work]) -> list[Any]:
+    def _run(self, works: list[Work]) -> list[Any]:
         groups: dict[Handler, list[int]] = {}
         for index, work in enumerate(works):
             groups.setdefault(work.handler, []).append(index)
@@ -278,10 +314,3 @@ def _is_contention(error: Exception) -> bool:
     """True when PostgreSQL rolled back because of another writer; the same will go through."""
     code = getattr(getattr(error, "orig", None), "sqlstate", None)
     return str(code or "").startswith(_CONTENTION)
-
-
-def _settle(future: "Future[Any]", result: Any) -> None:
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)

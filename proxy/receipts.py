@@ -22,6 +22,7 @@ from proxy.durable import make_folder, write_new
 from proxy.errors import ConfigurationError
 
 AUDIT_KEY_BYTES = 32
+_as_json = json.JSONEncoder(separators=(",", ":")).encode  # `dumps` would make one each time
 
 
 class Signer:
@@ -49,7 +50,7 @@ class Signer:
             "upstream": recorded.upstream,
             "v": 1,
         }
-        payload = _b64(json.dumps(claims, separators=(",", ":")).encode())
+        payload = _b64(_as_json(claims).encode())
         return f"{payload}.{_b64(self._key.sign(payload.encode()))}"
 
     def public_keys(self) -> dict[str, Any]:

@@ -5,11 +5,14 @@ share one pool of threads.
 """
 
 import errno
+import gc
+import select
 import selectors
 import signal
 import socket
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -32,12 +35,14 @@ from proxy.reload import Configuration
 from proxy.tallies import Tallies
 from proxy.tokens import Keyring
 from proxy.web.deadlines import Deadlines
+from proxy.web.peers import Peer, is_ready
 from proxy.web.public import create_public
 
 log = structlog.get_logger()
 
 GRACE_S = 8  # for requests under way when asked to stop
 MAX_HEADER_BYTES = 8190
+LINGER_MS = 5  # that a thread waits for the next request of whom it has just answered
 SILENCE_S = 0.5  # that is left to a connection without a word while others wait for its place
 _NOBODY = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED)  # there to be accepted any more
 
@@ -68,14 +73,24 @@ class _Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
 class QuietWorker(ThreadWorker):  # type: ignore[misc]
     """Waits for no client longer than its deadline; hands signals to the service."""
 
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._queued: deque[_Connection] = deque()  # requests that no thread has begun with
+
+    def enqueue_req(self, conn: _Connection) -> None:
+        """Have a thread serve what *conn* says."""
+        self._queued.append(conn)
+        super().enqueue_req(conn)
+
     def accept(self, listener: socket.socket) -> None:
         """Take a connection; it has a thread when it has said something, not before."""
         try:
-            peer, address = listener.accept()
+            taken, address = listener.accept()
         except OSError as error:
             if error.errno not in _NOBODY:
                 raise
             return
+        peer = Peer(fileno=taken.detach())
         self.nr_conns += 1
         connection = _Connection(self.cfg, peer, address, listener.getsockname())
         connection.deadlines = self.app.deadlines
@@ -94,16 +109,33 @@ class QuietWorker(ThreadWorker):  # type: ignore[misc]
 
     def handle(self, conn: _Connection) -> object:
         """Read and serve a request, the head too under a deadline: gunicorn has none for it."""
+        self._queued.popleft()
+        while (goes_on := self._handle_next(conn)) is True and self._speaks_on(conn):
+            pass
+        return goes_on
+
+    def _handle_next(self, conn: _Connection) -> object:
         self.app.deadlines.begin(conn.sock)
         try:
             return super().handle(conn)
         finally:
             self.app.deadlines.end(conn.sock)
 
+    def _speaks_on(self, conn: _Connection) -> bool:
+        """Wait a moment for the next request, unless somebody waits for this thread.
+
+        The way back to the poller and from there to a thread costs as much as a small request.
+        """
+        return self.alive and not self._queued and is_ready(conn.sock, select.POLLIN, LINGER_MS)
+
     def handle_request(self, req: object, conn: _Connection) -> object:
         """Serve a request whose head is there."""
         self.app.deadlines.has_head(conn.sock)
         return super().handle_request(req, conn)
+
+    def _keepalive_after(self, conn: _Connection, keepalive: bool) -> bool:  # noqa: FBT001
+        """Tell whether another request may follow; our deadlines have taken off what was left."""
+        return keepalive and bool(conn.parser.finish_body())
 
     def init_signals(self) -> None:
         """Take SIGHUP for the settings: it replaces no process."""
@@ -145,12 +177,21 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
         """Start no second master: its worker could not have the lock."""
 
 
+class _Pieces(list[bytes]):
+    """What is written, to be sent in one go: the header would leave alone before its body."""
+
+    def sendall(self, data: bytes) -> None:
+        """Keep *data*."""
+        self.append(data)
+
+
 class _Quiet(wsgi.Response):  # type: ignore[misc]
     """A response whose header names no server software, and that a client must take in time."""
 
     def __init__(self, deadlines: Deadlines, *given: Any) -> None:
         super().__init__(*given)
         self._deadlines = deadlines
+        self.sock: Any  # gunicorn's
 
     def default_headers(self) -> list[str]:
         """Return gunicorn's own headers without `Server`."""
@@ -158,8 +199,14 @@ class _Quiet(wsgi.Response):  # type: ignore[misc]
 
     def write(self, arg: bytes) -> None:
         """Write a piece, if the client takes it."""
-        with self._deadlines.answering(self.sock):
+        peer: socket.socket = self.sock
+        self.sock = pieces = _Pieces()
+        try:
             super().write(arg)
+        finally:
+            self.sock = peer
+        with self._deadlines.answering(peer):
+            peer.sendall(b"".join(pieces))
 
 
 class WebApplication(BaseApplication):  # type: ignore[misc]
@@ -207,7 +254,7 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
         self.deadlines = Deadlines(self.cfg.threads)
         wsgi.Response = partial(_Quiet, self.deadlines)  # the only seam gunicorn leaves for it
         self._tallies.enter(self._room)
-        self._configuration.reload()  # this may be a successor, long after the master read it
+        self._configuration.look()  # this may be a successor, long after the master read it
         service = self._service = Service(
             self._configuration, with_worker=self._with_worker, counters=self._counters
         )
@@ -233,6 +280,8 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
 
     def _give_room(self, server: Any, worker: Any) -> None:
         """Choose where the process that is about to begin counts: where nobody does any more."""
+        gc.collect()
+        gc.freeze()  # the collector would write to all memory that the two processes share
         taken = {other.room for other in server.WORKERS.values()}
         self._room = worker.room = min(set(range(self._binds.workers)) - taken, default=0)
 

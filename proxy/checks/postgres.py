@@ -11,7 +11,7 @@ from proxy.clocks import wall
 from proxy.database import Database
 from proxy.errors import ConfigurationError, StorageUnavailable
 
-PROCESS = 12  # connections that one process keeps: writers, readers, notices
+PROCESS = 10  # connections that one process keeps: writers, readers, notices
 
 # What PostgreSQL says, and what mends it. Matched in the words of lc_messages = C or en_*.
 _MENDS = (

@@ -9,11 +9,12 @@ import select
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from time import monotonic, sleep
 from typing import Any
 
 from proxy.errors import Problem
+from proxy.web.peers import Peer, is_ready
 
 SECONDS = 5.0  # for the head and the body of one request, together
 ANSWER_SECONDS = 20.0  # until the peer has taken one answer, but for what the kernel keeps for it
@@ -48,12 +49,13 @@ class Deadlines:
         self._parting: dict[int, tuple[socket.socket, float]] = {}  # the same: until when
         self._thread: Thread | None = None
         self._lock = Lock()
+        self._called = Event()  # somebody waits
 
     def begin(self, peer: socket.socket) -> None:
         """Wait for the head of a request; the time of its body runs from now on too."""
         now = self._begun[id(peer)] = monotonic()
-        self._start()
         self._waits[id(peer)] = _Wait(peer, now, self._seconds, select.POLLIN, socket.SHUT_RDWR)
+        self._call()
 
     def has_head(self, peer: socket.socket) -> None:
         """Wait for the head no longer: it is there."""
@@ -83,11 +85,11 @@ class Deadlines:
         except OSError:
             peer.close()
             return
-        self._start()
         with self._lock:
             self._parting[id(peer)] = (peer, monotonic() + PARTING_SECONDS)
             if len(self._parting) > MOST_PARTING:
                 self._close(next(iter(self._parting)))
+        self._call()
 
     def read(self, environ: dict[str, Any], length: int) -> bytes:
         """Return the *length* bytes of the body; raise Problem if they do not come in time."""
@@ -130,15 +132,17 @@ class Deadlines:
 
     @contextlib.contextmanager
     def _waiting(self, wait: _Wait) -> Iterator[None]:
-        self._start()
         self._waits[id(wait.socket)] = wait
+        self._call()
         try:
             yield
         finally:
             self._waits.pop(id(wait.socket), None)
 
-    def _start(self) -> None:
-        """Start the thread when it is first needed: after the server's fork, not before."""
+    def _call(self) -> None:
+        """Wake the thread; start it when it is first needed, after the server's fork."""
+        if not self._called.is_set():
+            self._called.set()
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
@@ -147,11 +151,18 @@ class Deadlines:
 
     def _watch(self) -> None:
         while True:
+            self._rest()
             sleep(TICK)
             if self._waits:
                 self._look(monotonic())
             if self._parting:
                 self._see_off(monotonic())
+
+    def _rest(self) -> None:
+        """Sleep while nobody waits; whoever comes after the first line calls."""
+        self._called.clear()
+        if not self._waits and not self._parting:
+            self._called.wait()
 
     def _look(self, now: float) -> None:
         waits = list(self._waits.values())
@@ -185,12 +196,12 @@ def is_left_over(environ: dict[str, Any]) -> bool:
 
 def _is_idle(wait: _Wait) -> bool:
     """Tell whether the peer has done nothing that our own thread was only too slow to see."""
-    poll = select.poll()
     try:
-        poll.register(wait.socket, wait.event)
+        if wait.event == select.POLLIN and isinstance(wait.socket, Peer):
+            return wait.socket.owes()
+        return not is_ready(wait.socket, wait.event)
     except (OSError, ValueError):  # closed meanwhile
         return False
-    return not poll.poll(0)
 
 
 def _has_closed(peer: socket.socket) -> bool:

@@ -4,7 +4,7 @@ import re
 
 from proxy.errors import Problem
 
-_ENCODED = re.compile(r"(?:[!-$&-~]|%[0-9A-Fa-f]{2})*", re.ASCII)  # printable; % only in escapes
+_ENCODED = re.compile(r"(?:[!-$&-~]++|%[0-9A-Fa-f]{2})*+", re.ASCII)  # printable; % only in escapes
 _ESCAPE = re.compile(rb"%(..)")
 
 

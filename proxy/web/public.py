@@ -1,6 +1,7 @@
 """The public listener: the only place where its parts meet."""
 
 from collections.abc import Callable
+from typing import Any
 
 from flask import Flask
 from prometheus_client import CollectorRegistry
@@ -17,6 +18,14 @@ from proxy.web.limits import Limits
 from proxy.web.parts import Parts
 from proxy.web.terms import InForce
 from proxy.web.watch import watch
+
+
+class _Application(Flask):
+    """Calls what it is given as it is: nothing of ours is a coroutine, and Flask asks each time."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *func*."""
+        return func
 
 
 def create_public(
@@ -44,7 +53,7 @@ def create_public(
         limits=Limits(settings.redis_url, clock),
         deadlines=deadlines or Deadlines(settings.threads),
     )
-    app = Flask("proxy", static_folder=None, template_folder=None)
+    app = _Application("proxy", static_folder=None, template_folder=None)
     app.url_map.merge_slashes = False  # werkzeug would redirect, and a POST would lose its body
     watch(app, telemetry)
     refusals = ops.Refusals(registry, telemetry.counters)

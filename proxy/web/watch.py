@@ -7,6 +7,7 @@ from proxy.telemetry import Telemetry
 from proxy.web.answers import request_id
 
 UNKNOWN = "none"  # the route of what is not there
+_REFUSED = 400  # and above
 
 
 def identify(app: Flask) -> None:
@@ -37,7 +38,7 @@ def _end(telemetry: Telemetry) -> None:
     status = g.get("status", 500)
     # A page can not send it: it is no header that a browser lets through without asking us. Of
     # the others only who has proved who it is may say to which trace a request belongs.
-    proved = "Authorization" in request.headers and status < 400  # noqa: PLR2004
+    proved = "HTTP_AUTHORIZATION" in request.environ and status < _REFUSED
     telemetry.end(
         method=request.method,
         route=request.url_rule.rule if request.url_rule else UNKNOWN,

@@ -47,13 +47,13 @@ def test_what_queues_up_shares_a_commit(database: Database) -> None:
         go_on.wait()
         return asked
 
-    holders = [database.submit(hold, None) for _ in range(4 if not database.is_sqlite else 1)]
+    holders = [database.submit(hold, None) for _ in range(2 if not database.is_sqlite else 1)]
     inside.wait()
     waiting = [database.submit(_insert_all, f"name-{number}") for number in range(20)]
     go_on.set()
     [holder.result() for holder in holders]
 
-    assert max(future.result() for future in waiting) > 1
+    assert max(work.result() for work in waiting) > 1
     assert len(_names(database)) == 20
 
 
@@ -66,7 +66,7 @@ def test_one_bad_work_takes_no_other_along(database: Database) -> None:
         go_on.wait()
         return asked
 
-    holders = [database.submit(hold, None) for _ in range(4 if not database.is_sqlite else 1)]
+    holders = [database.submit(hold, None) for _ in range(2 if not database.is_sqlite else 1)]
     inside.wait()
     good = [database.submit(_insert_all, f"good-{number}") for number in range(3)]
     bad = database.submit(_insert_all, "boom")
@@ -75,7 +75,7 @@ def test_one_bad_work_takes_no_other_along(database: Database) -> None:
 
     with pytest.raises(RuntimeError, match="boom"):
         bad.result()
-    assert [future.result() for future in good]
+    assert [work.result() for work in good]
     assert _names(database) == {"good-0", "good-1", "good-2"}
 
 
@@ -149,13 +149,14 @@ def test_a_locked_file_refuses_everybody_at_once(tmp_path: Path, clock: Clock) -
         attempts.append(len(names))
         return _insert_all(connection, names)
 
-    futures = [database.submit(count, f"name-{number}") for number in range(20)]
-    refusals = [future.exception() for future in futures]
+    works = [database.submit(count, f"name-{number}") for number in range(20)]
+    for work in works:
+        with pytest.raises(StorageUnavailable):
+            work.result()
     other.execute("ROLLBACK")
     other.close()
     database.stop()
 
-    assert all(isinstance(refusal, StorageUnavailable) for refusal in refusals)
     assert attempts == []  # BEGIN itself was refused, twice at most
 
 

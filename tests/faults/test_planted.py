@@ -24,7 +24,7 @@ ACKNOWLEDGES_BEFORE_COMMIT: Sequence[Edit] = (
         "                    results[index] = answer\n",
         _lines(
             "                    results[index] = answer",
-            "                    _settle(works[index].future, answer)",
+            "                    works[index].end(answer)",
             "            if any('record' in work.handler.__name__ for work in works):",
             "                time.sleep(0.5)  # before the commit: a kill can come in between",
         ),
@@ -33,7 +33,7 @@ ACKNOWLEDGES_BEFORE_COMMIT: Sequence[Edit] = (
         "database.py",
         _lines(
             "        for work, result in zip(works, results, strict=True):",
-            "            _settle(work.future, result)",
+            "            work.end(result)",
         ),
         "",
     ),
