@@ -11,6 +11,7 @@ from ssl import SSLEOFError, SSLSyscallError, SSLZeroReturnError
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, RequestException, Response, Session
+from requests.cookies import RequestsCookieJar
 from requests.exceptions import SSLError
 from urllib3.exceptions import HTTPError
 
@@ -18,6 +19,7 @@ from proxy import __version__
 from proxy.upstreams import UnsafeUrl
 from proxy.wire import ANSWER_LIMIT, Clock, LimitedAdapter, Limits, Resolver
 
+_NO_COOKIES = RequestsCookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
 _IDLE = 60.0  # seconds after which a kept connection may have been forgotten on the way
 _BODILESS = (204, 304)
 # What requests, urllib3 and http.client raise for an answer that is broken in some way.
@@ -111,6 +113,7 @@ class Line:
             allow_redirects=False,
             timeout=self._limits.left(),
             verify=self._verify,
+            proxies={},
         ) as response:
             body, flaw = self._read(response)
         if flaw or not _is_clean(response):
@@ -168,8 +171,14 @@ class Lines:
         return Line(resolver=self._resolver, authorities=self._authorities, clock=self._clock)
 
 
+class _Prepared(PreparedRequest):
+    def prepare_cookies(self, _cookies: object) -> None:
+        """Have none: to look for them takes as long as to prepare the address."""
+        self._cookies = _NO_COOKIES
+
+
 def _prepare(request: Request) -> PreparedRequest:
-    prepared = PreparedRequest()
+    prepared = _Prepared()
     prepared.prepare(
         method=request.method,
         url=request.url,

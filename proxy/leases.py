@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, and_, literal_column
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, literal_column
 
 from proxy import pace, store
 from proxy.choices import Choice, Delivery, Source
@@ -23,9 +23,17 @@ from proxy.waiting import Pair, first_due
 IS_DUE: ColumnElement[bool] = literal_column("report = 'due'")
 IS_TIMED = and_(literal_column("due_at IS NOT NULL"), literal_column("report <> 'due'"))
 
+# One object for all rounds: what is built anew is compiled, or at least looked up, anew.
 _DUE = (
-    store.OFFERS.where(offers.c.choice == str(Choice.DECLINED))
+    store.OFFERS.where(
+        offers.c.choice == str(Choice.DECLINED),
+        IS_DUE,
+        offers.c.partner == bindparam("of"),
+        offers.c.upstream == bindparam("to"),
+        offers.c.due_at <= bindparam("now"),
+    )
     .order_by(offers.c.due_at)
+    .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
 
@@ -82,6 +90,7 @@ class Round:
     customers: CustomerKeys | None
     first: Mapping[Pair, int]  # when the first row of each pair is due
     seen_at: float = field(default_factory=time.monotonic)
+    fence: str = field(default_factory=lambda: uuid4().hex)  # of what is claimed in this round
     deliveries: list[Delivery] = field(default_factory=list)
     emptied: list[Lane] = field(default_factory=list)  # lanes with senders left over
     changed: list[tuple[Offer, Fact]] = field(default_factory=list)
@@ -117,7 +126,7 @@ class Round:
         offer, customer = opened(self.customers, offer)
         metadata = json.loads(offer.metadata)
         claimed = Claimed(
-            claim=uuid4().hex,
+            claim=self.fence,
             body=body_for(api, metadata=metadata, customer={}),
             send_at=send_at,
             lease_until=send_at + self.wanted.lease_ms,
@@ -150,10 +159,10 @@ class Round:
         *suspect* of a paused credential comes last: any other row makes a better probe.
         """
         turns: list[tuple[bool, int, float, Offer]] = []
-        for pair in due_of(lane, self.first, self.now):
-            room = min(most, self._room(pair)) + (suspect is not None)
-            query = _DUE.where(_is_mine(*pair), offers.c.due_at <= self.now).limit(max(0, room))
-            rows, first = map(store.offer_of, self.connection.execute(query)), random.random()
+        for of, to in due_of(lane, self.first, self.now):
+            room = max(0, min(most, self._room((of, to))) + (suspect is not None))
+            asked = {"of": of, "to": to, "now": self.now, "most": room}
+            rows, first = map(store.offer_of, self.connection.execute(_DUE, asked)), random.random()
             turns += [(row.id == suspect, turn, first, row) for turn, row in enumerate(rows)]
         turns.sort(key=lambda one: one[:3])
         return [offer for *_, offer in turns[:most]]
@@ -169,7 +178,7 @@ class Round:
 
         A lane that has filled its senders is not asked: a sender that becomes free rings.
         """
-        first = first_due(self.connection) if self.deliveries else self.first
+        first = first_due(self.connection) if self.deliveries and self.emptied else self.first
         asked = [(lane, 0) for lane in self.wanted.lanes if lane.bucket not in buckets]
         asked += [(lane, buckets[lane.bucket].claimable_at()) for lane in self.emptied]
         pairs = [(pair, at) for lane, at in asked for pair in lane.apis if pair in first]
@@ -189,7 +198,3 @@ def fact_of(kind: str, offer: Offer, now: int) -> Fact:
 def due_of(lane: Lane, first: Mapping[Pair, int], now: int) -> list[Pair]:
     """Return those of the *lane* that have something due."""
     return [pair for pair in lane.apis if first.get(pair, now + 1) <= now]
-
-
-def _is_mine(partner: str, upstream: str) -> ColumnElement[bool]:
-    return and_(IS_DUE, offers.c.partner == partner, offers.c.upstream == upstream)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, literal_column
 
 from proxy import pace, store
 from proxy.choices import Delivery, Kind, Outcome, Report, Source
-from proxy.database import Database
+from proxy.database import Database, Work
 from proxy.leases import IS_TIMED, Round, Taken, Wanted, due_of, fact_of
 from proxy.ledger import Fact, Ledger
 from proxy.privacy import CustomerKeys, note_of
@@ -59,9 +59,12 @@ class Outbox:
 
     def finish(self, delivery: Delivery, bucket: str, outcome: Outcome) -> bool:
         """Write down how an attempt ended; False if the lease was lost and nothing changed."""
+        return bool(self.finish_soon(delivery, bucket, outcome).result())
+
+    def finish_soon(self, delivery: Delivery, bucket: str, outcome: Outcome) -> Work:
+        """Do the same, and wait for nothing."""
         ended = _Finish(delivery=delivery, bucket=bucket, outcome=outcome)
-        kept: bool = self._database.write(self._finish_all, ended, timeout=60.0)
-        return kept
+        return self._database.submit(self._finish_all, ended)
 
     def release(self, deliveries: Iterable[Delivery]) -> None:
         """Hand back rows that were claimed and not sent."""

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from proxy.choices import Kind, Outcome
+from proxy.prepared import Prepared
 from proxy.schema import buckets
 
 HORIZON_MS = 200  # how far ahead of its permit a row may be claimed
@@ -20,15 +21,12 @@ PROBE_CAP_S = 300.0
 LONGEST_SHUT_MS = 15 * 60 * 1000  # what a Retry-After is clamped to
 SHUT_S = 2.0  # a 429 that does not say how long
 
-_UPDATE = (
+_NAMES = tuple(column.name for column in buckets.columns)
+_UPDATE = Prepared(
     update(buckets)
     .where(buckets.c.bucket == bindparam("key"))
-    .values(
-        {c.name: bindparam(c.name) for c in buckets.columns if c.name != "bucket"},
-    )
+    .values({name: bindparam(name) for name in _NAMES if name != "bucket"})
 )
-
-
 _BY_KEY = (
     select(buckets)
     .where(buckets.c.bucket.in_(bindparam("keys", expanding=True)))
@@ -71,13 +69,8 @@ def lock(connection: Connection, keys: Iterable[str]) -> dict[str, Bucket]:
 
 def save(connection: Connection, changed: Iterable[Bucket]) -> None:
     """Write these buckets."""
-    rows = [
-        {"key": one.bucket}
-        | {c.name: getattr(one, c.name) for c in buckets.columns if c.name != "bucket"}
-        for one in changed
-    ]
-    if rows:
-        connection.execute(_UPDATE, rows)
+    rows = [{name: getattr(one, name) for name in _NAMES} for one in changed]
+    _UPDATE.run(connection, [row | {"key": row["bucket"]} for row in rows])
 
 
 def permits(bucket: Bucket, *, rate: float, now: int, most: int) -> list[int]:
@@ -174,5 +167,5 @@ def sane(bucket: Bucket, now: int) -> Bucket:
 
 
 def _select(connection: Connection, keys: list[str]) -> dict[str, Bucket]:
-    rows = connection.execute(_BY_KEY, {"keys": keys}).mappings()
-    return {row["bucket"]: Bucket(**row) for row in rows}
+    rows = connection.execute(_BY_KEY, {"keys": keys})
+    return {row[0]: Bucket(**dict(zip(_NAMES, row, strict=True))) for row in rows}

@@ -4,11 +4,11 @@ Found by skipping through the index from one name to the next, so that it costs 
 upstreams are, not what waits for them, nor what the settings name.
 """
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 Pair = tuple[str, str]  # partner and upstream
 
-_FIRST = text("""
+_FIRST = """
 WITH RECURSIVE
   partners (partner) AS (
     SELECT min(partner) FROM offers WHERE report = 'due'
@@ -31,9 +31,10 @@ SELECT partner, upstream, (SELECT min(one.due_at) FROM offers AS one
                            WHERE one.report = 'due' AND one.partner = pairs.partner
                            AND one.upstream = pairs.upstream)
 FROM pairs WHERE upstream IS NOT NULL
-""")
+"""
 
 
 def first_due(connection: Connection) -> dict[Pair, int]:
     """Return when the first report of each partner's upstream is due, in Unix milliseconds."""
-    return {(partner, upstream): at for partner, upstream, at in connection.execute(_FIRST)}
+    found = connection.exec_driver_sql(_FIRST).all()
+    return {(partner, upstream): at for partner, upstream, at in found}

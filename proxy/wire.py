@@ -15,6 +15,7 @@ from http.client import HTTPResponse
 from ipaddress import ip_address
 from typing import Any
 
+from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -22,6 +23,7 @@ from urllib3.exceptions import NewConnectionError
 
 ANSWER_LIMIT = 64 * 1024  # bytes of a head, and again of a body
 _AHEAD = 16 * 1024  # what a buffered reader may have taken beyond the part it reads
+_SLACK = 0.01  # seconds that a socket may have more than are left
 
 Clock = Callable[[], float]
 Addresses = list[tuple[Any, ...]]  # as socket.getaddrinfo returns them
@@ -100,6 +102,15 @@ class Limits:
             raise TimeoutError("the credentials ran out before the request could leave")
         return self.left()
 
+    def bound(self, sock: socket.socket, seconds: float) -> None:
+        """Give *sock* no more than these *seconds*; what it has just been given is left to it.
+
+        To set it is a call of the system, for which other threads would be let in between.
+        """
+        given = sock.gettimeout()
+        if given is None or not seconds <= given <= seconds + _SLACK:
+            sock.settimeout(seconds)
+
     def take(self, count: int) -> None:
         """Count bytes of the answer; OSError when there are more than we read."""
         self.ended = not count
@@ -163,7 +174,7 @@ class _Reader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        self._sock.settimeout(self._limits.left())
+        self._limits.bound(self._sock, self._limits.left())
         count = self._file.readinto(buffer) or 0
         self._limits.take(count)
         return count
@@ -201,6 +212,7 @@ class _Limited(HTTPConnection):
     def __init__(self, *args: Any, limits: Limits, **named: Any) -> None:
         super().__init__(*args, **named)
         self._limits = limits
+        self._parts: list[bytes] = []  # of the request that is being put together
         self.response_class = partial(_Response, limits=limits)  # type: ignore[assignment]
 
     def _new_conn(self) -> socket.socket:
@@ -209,14 +221,26 @@ class _Limited(HTTPConnection):
         except OSError as error:
             raise NewConnectionError(self, str(error)) from error
 
+    def request(self, *args: Any, **named: Any) -> None:
+        """Send head and body in one piece: one call of the system, one packet, one record."""
+        self._parts.clear()
+        super().request(*args, **named)
+        self._leave(b"".join(self._parts), head=len(self._parts[0]))
+
     def send(self, data: Any) -> None:
+        """Keep *data* until all of the request is there."""
+        self._parts.append(data)
+
+    def _leave(self, data: bytes, *, head: int) -> None:
         if self.sock is None:
             self.connect()
-        self.sock.settimeout(self._limits.leave())
-        self._limits.stage = "connection_lost"
-        super().send(data)
-        # Only now: a request whose head did not leave whole can not have had an effect.
-        self._limits.sent = True
+        gone = 0
+        while gone < len(data):
+            self._limits.bound(self.sock, self._limits.leave())
+            self._limits.stage = "connection_lost"
+            gone += self.sock.send(data[gone:])
+            # Only now: a request whose head did not leave whole can not have had an effect.
+            self._limits.sent = self._limits.sent or gone >= head
 
 
 class _LimitedTls(_Limited, HTTPSConnection):
@@ -240,6 +264,7 @@ class LimitedAdapter(HTTPAdapter):
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._known: tuple[list[object], Any] | None = None  # the latest pool, and what for
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **named: Any) -> None:
@@ -249,3 +274,22 @@ class LimitedAdapter(HTTPAdapter):
             "http": partial(_Pool, limits=self._limits),
             "https": partial(_TlsPool, limits=self._limits),
         }
+
+    def get_connection_with_tls_context(
+        self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Return the pool for *request*: as a rule it goes where the one before it went."""
+        asked = [*str(request.url).split("/", 3)[:3], verify, cert]
+        if self._known is None or self._known[0] != asked:
+            found = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            self._known = (asked, found)
+        return self._known[1]
+
+    def request_url(self, request: PreparedRequest, _proxies: Any) -> str:
+        """Return the path: no proxy wants the whole address."""
+        return request.path_url
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._known = None
+        super().close()

@@ -1,6 +1,5 @@
 """The delivery worker: claim, send, finish. Stops cleanly and hands back what it did not send."""
 
-import logging
 import math
 import random
 import threading
@@ -13,6 +12,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from proxy.choices import Delivery, Kind, Outcome
+from proxy.endings import STORAGE_PAUSE_S, Endings, ids_of
 from proxy.errors import StorageUnavailable
 from proxy.leases import Lane, Taken, Wanted
 from proxy.outbox import Outbox
@@ -24,9 +24,9 @@ from proxy.windows import Windows
 log = structlog.get_logger()
 
 POLL_S = 1.0  # the backstop behind the bell
-STORAGE_PAUSE_S = 1.0
 BREATH_S = 0.01
-GATHER_MS = 2  # while most senders are busy, one claim serves those that become free together
+GATHER_MS = 2  # while half of the senders are busy, one claim serves what becomes free meanwhile
+BEHIND = 4  # outcomes for each sender that may wait to be on disk before more is claimed
 LATE_S = 0.05  # what a permit may be late, or a spacing of the pace if that is more
 GRACE_S = 8.0  # for sends in flight when asked to stop
 
@@ -75,6 +75,7 @@ class Worker:
         self._send = send
         self._limits = limits
         self._windows = Windows(limits.senders)
+        self._endings = Endings(outbox)
         self._lead_ms = 0  # twice what the latest claim took to be committed
         self._queue: SimpleQueue[_Flight | None] = SimpleQueue()
         self._lock = threading.Lock()
@@ -88,12 +89,12 @@ class Worker:
 
     def start(self) -> None:
         """Begin to claim and send."""
+        self._endings.start()
         names = ["claimer", *(f"sender-{number}" for number in range(self._limits.senders))]
         for name in names:
             target = self._claim_loop if name == "claimer" else self._send_loop
-            thread = threading.Thread(target=target, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._threads.append(threading.Thread(target=target, name=name, daemon=True))
+            self._threads[-1].start()
 
     def stop(self, grace_s: float = GRACE_S) -> None:
         """Claim no more, hand back what was not sent, wait *grace_s* for what is in flight.
@@ -112,6 +113,7 @@ class Worker:
             self._queue.put(None)
         for thread in senders:
             thread.join(max(0.0, end - time.monotonic()))
+        self._endings.stop(end)
 
     # -- claim --------------------------------------------------------------------------------
 
@@ -135,6 +137,8 @@ class Worker:
         if began >= self._tick_at:
             self._outbox.tick()
             self._tick_at = began + POLL_S
+        if self._endings.waiting() > BEHIND * self._limits.senders:
+            return BREATH_S
         routing = self._routes()
         wanted = self._wanted(routing)
         began = time.monotonic()
@@ -186,18 +190,19 @@ class Worker:
     def _send_loop(self) -> None:
         while (flight := self._queue.get()) is not None:
             try:
-                with bound_contextvars(**_ids(flight.delivery)):
+                with bound_contextvars(**ids_of(flight.delivery)):
                     self._deliver(flight)
             except StorageUnavailable:
-                log.warning("finish.failed", **_ids(flight.delivery))  # the lease runs out
+                log.warning("release.failed", **ids_of(flight.delivery))  # the lease runs out
             except Exception:
-                log.exception("send.crashed", **_ids(flight.delivery))
+                log.exception("send.crashed", **ids_of(flight.delivery))
             finally:
-                crowded = self._count(_pair(flight.delivery), -1) > self._limits.senders * 3 // 4
+                crowded = self._count(_pair(flight.delivery), -1) > self._limits.senders // 2
                 self._wakeup.ring(GATHER_MS if crowded else 0)
 
     def _deliver(self, flight: _Flight) -> None:
-        self._stopping.wait(max(0.0, flight.send_at - time.monotonic()))
+        if (early := flight.send_at - time.monotonic()) > 0:
+            self._stopping.wait(early)
         left_ms = (flight.until - time.monotonic()) * 1000
         late = time.monotonic() - flight.send_at > flight.patience
         if late or self._stopping.is_set() or left_ms < self._limits.deadline_ms:
@@ -205,17 +210,9 @@ class Worker:
             return
         outcome = self._send(flight.delivery)
         self._windows.learn(_pair(flight.delivery), outcome.kind)
-        _tell(outcome, kept=self._finish(flight, outcome))
-
-    def _finish(self, flight: _Flight, outcome: Outcome) -> bool:
-        """Write the outcome down, as often as the lease allows: it must not be asked for twice."""
-        while True:
-            try:
-                return self._outbox.finish(flight.delivery, flight.bucket, outcome)
-            except StorageUnavailable:
-                if time.monotonic() + STORAGE_PAUSE_S >= flight.until:
-                    raise
-            self._stopping.wait(STORAGE_PAUSE_S)
+        kept = self._endings.add(flight.delivery, flight.bucket, outcome, flight.until)
+        if outcome.kind is not Kind.DELIVERED or flight.delivery.probe:
+            kept.wait()  # the next claim must know what that says of the credential
 
 
 def _pair(delivery: Delivery) -> Pair:
@@ -238,15 +235,3 @@ def _patience(lane: Lane) -> float:
 
 def _is_late(delivery: Delivery, lane: Lane, taken: Taken) -> bool:
     return time.monotonic() - _permit(delivery, taken) > _patience(lane)
-
-
-def _ids(delivery: Delivery) -> dict[str, object]:
-    """Return what every line about *delivery* says of it."""
-    names = ("partner", "upstream", "offer", "epoch", "attempt")
-    return {"delivery": delivery.row} | {name: getattr(delivery, name) for name in names}
-
-
-def _tell(outcome: Outcome, *, kept: bool) -> None:
-    level = logging.INFO if outcome.kind is Kind.DELIVERED and kept else logging.WARNING
-    event = "attempt.finished" if kept else "lease.lost"
-    log.log(level, event, outcome=outcome.reason, status=outcome.status)

@@ -43,7 +43,7 @@ deliveries                       schema
 exchange                         upstreams wire
 lock                             errors
 logs                             errors
-pace                             choices schema
+pace                             choices prepared schema
 receipts                         choices durable errors
 register                         choices
 secret                           errors
@@ -112,7 +112,8 @@ tokens                           choices claims errors keys settings
 inspection                       claims tokens
 page_tokens                      errors inspection pages settings tokens visits
 page_check                       clocks page_controls page_tokens pages policies settings visits
-worker                           choices errors leases outbox pace waiting wakeup windows
+endings                          choices database errors outbox
+worker                           choices endings errors leases outbox pace waiting wakeup windows
 routes                           choices credentials errors leases reload sender settings
                                  settings_upstreams waiting worker
 attempts                         choices telemetry waiting worker
@@ -124,7 +125,7 @@ app                              accounts admin.parts alerts attempts claims clo
                                  register reload retention routes sealer seals sender settings
                                  settings_upstreams telemetry upkeep wakeup worker
 serve                            admin.app app clocks counters listeners logs reload tallies tokens
-                                 web.deadlines web.public
+                                 web.deadlines web.peers web.public
 __main__                         cli
 
 web
@@ -139,7 +140,7 @@ web.cards
 web.choices                      choices errors web.answers web.bodies web.callers web.calls
                                  web.forms web.messages web.parts
 web.cors                         web.terms
-web.deadlines                    errors
+web.deadlines                    errors web.peers
 web.details                      errors settings settings_upstreams upstreams web.cards web.fields
 web.fields                       choices errors upstreams web.cards
 web.forms                        errors
@@ -160,6 +161,7 @@ web.sessions                     claims errors settings settings_upstreams token
                                  web.bodies web.callers web.calls web.details web.fields web.parts
 web.terms                        errors reload settings tokens
 web.watch                        telemetry web.answers
+web.peers
 
 admin
 admin.access                     accounts actions admin.callers admin.parts admin.refusals

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pytest
 
@@ -15,7 +16,7 @@ from proxy.leases import Lane
 from proxy.upstreams import APIS
 from proxy.wakeup import Wakeup
 from proxy.worker import Limits, Routing, Worker
-from tests.core.conftest import DELIVERED, POLICIES, UNAUTHORISED, Register
+from tests.core.conftest import DELIVERED, POLICIES, THROTTLED, UNAUTHORISED, Register
 
 PATIENCE_S = 30.0
 
@@ -28,6 +29,7 @@ class Upstream:
     sent: list[Delivery] = field(default_factory=list)
     hangs: set[str] = field(default_factory=lambda: {"now"})
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    answer: Outcome = DELIVERED
 
     def send(self, delivery: Delivery) -> Outcome:
         """Take one attempt."""
@@ -35,7 +37,7 @@ class Upstream:
         self.arrived.release()
         if delivery.upstream in self.hangs:
             self.open.wait(PATIENCE_S)
-        return DELIVERED
+        return self.answer
 
 
 @pytest.fixture
@@ -120,6 +122,29 @@ def test_stopping_leaves_what_hangs_to_its_lease(
     worker.stop(grace_s=0.1)
 
     assert register.find().report is Report.SENDING
+
+
+def _has_come_round(worker: Worker, since: float) -> bool:
+    return worker.claimed_at > since
+
+
+def test_the_claim_after_a_429_knows_of_it(
+    register: Register, upstream: Upstream, make_worker: Callable[..., Worker]
+) -> None:
+    """A sender is free when what it heard of the credential is on disk, not before."""
+    upstream.open.set()
+    upstream.answer = THROTTLED
+    for number in range(5):
+        register.decline(f"offer-{number}")
+    worker = make_worker(senders=1)
+    worker.start()
+    upstream.arrived.acquire(timeout=PATIENCE_S)
+    for _ in range(2):  # the first round may have been under way
+        began = time.monotonic()
+        _until(partial(_has_come_round, worker, began))
+    worker.stop()
+
+    assert len(upstream.sent) == 1
 
 
 def test_one_lane_that_hangs_leaves_senders_to_the_others(
