@@ -16,7 +16,7 @@ from sqlalchemy import Connection, column, func, insert, select, text
 from proxy import receipts
 from proxy.schema import blocks, facts
 
-MOST = 10_000  # facts closed in one transaction
+MOST = 2_000  # facts closed in one transaction, and removed in one when their time has come
 
 _LOCK = text("SELECT pg_try_advisory_xact_lock(7302110818)")  # one seals; any number of ours
 

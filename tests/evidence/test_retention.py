@@ -2,9 +2,11 @@
 
 from random import Random
 from time import sleep
+from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import Engine, func, insert, select
+from sqlalchemy.event import listen, remove
 
 from proxy import audit, funnel, removals, seals
 from proxy.retention import Purged, would
@@ -78,6 +80,31 @@ def test_what_an_old_offer_told_of_a_person_goes_first(
     old = register.find("old")
     assert (old.order_reference, old.metadata, old.facts) == (None, "{}", 3)
     assert record.wrong() == []
+
+
+def test_a_row_with_nothing_personal_is_left_alone(
+    record: Record, register: Register, clock: Clock
+) -> None:
+    """Each block of its offer that goes would write it anew otherwise."""
+    register.accept("old")
+    record.sealer.seal()
+    register.accept("old")
+    register.decline("waiting", upstream="settling")
+    record.sealer.seal()
+    clock.pass_ms(31 * DAY)
+    record.decline("newest", ends=False)
+    written: list[int] = []
+
+    def note(*event: Any) -> None:
+        if event[2].startswith("UPDATE offers"):
+            written.append(event[1].rowcount)
+
+    listen(Engine, "after_cursor_execute", note)
+    try:
+        assert [(one.facts, one.offers) for one in record.purge()] == [(1, 0)]
+    finally:
+        remove(Engine, "after_cursor_execute", note)
+    assert written == [0]
 
 
 @pytest.mark.parametrize("upstream", ["settling", "purchase", "implying"])
