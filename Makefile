@@ -62,7 +62,8 @@ endurance: ## 10,000 declines under random faults on both engines; ARGS="--engin
 	$(BIN)/python tests/faults/endurance.py $(ARGS)
 
 bench:    ## the figures, measured here and now
-	$(environment) dev
+	$(environment) bench
+	@.ci/peers
 	$(BIN)/python bench/run.py $(ARGS)
 
 fuzz:     ## all fuzzing, an hour and a half; ARGS="--minutes 1 --only tokens" for a part of it
@@ -86,6 +87,7 @@ lock:     ## write the lock files anew; ARGS=--upgrade for the newest allowed ve
 	$(COMPILE) pyproject.toml --extra otel --extra postgres --group dev --group docs \
 	  -c deploy/requirements-build.lock -c deploy/requirements.lock -o deploy/requirements-dev.lock
 	$(COMPILE) --group fuzz -c deploy/requirements-dev.lock -o deploy/requirements-fuzz.lock
+	$(COMPILE) --group bench -c deploy/requirements-dev.lock -o deploy/requirements-bench.lock
 
 build:    ## wheel and source archive in dist/
 	$(environment) dev

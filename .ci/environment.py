@@ -1,6 +1,7 @@
 """Make `.venv` hold what the lock files pin. Knows pip, venv and npm, nothing of the project.
 
-Run by the Makefile with any Python 3.11 or newer: `environment.py runtime`, `dev` or `fuzz`.
+Run by the Makefile with any Python 3.11 or newer: `environment.py runtime`, `dev`, `fuzz` or
+`bench`.
 Does nothing when nothing changed since the last run. Two runs at once wait for each other.
 """
 
@@ -25,6 +26,11 @@ LOCKS = {
         "deploy/requirements-build.lock",
         "deploy/requirements-dev.lock",
         "deploy/requirements-fuzz.lock",
+    ],
+    "bench": [
+        "deploy/requirements-build.lock",
+        "deploy/requirements-dev.lock",
+        "deploy/requirements-bench.lock",
     ],
 }
 

@@ -1,7 +1,5 @@
 """How fast `audit verify` is: beside a loop that reads the same rows and does nothing else."""
 
-import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,6 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import select, text
 
+from bench.deployed import folder
+from bench.progress import say
+from bench.row import Row, measured
 from proxy import audit, migrate
 from proxy.choices import Choice, Message, Source
 from proxy.clocks import wall
@@ -32,37 +33,41 @@ _POLICY = Policy(on_purchase=False, settle_ms=0, hold_ms=1, implied_ms=None)
 _TABLES = ("offers", "facts", "blocks")
 
 
-def rows() -> Iterator[tuple[str, str, str]]:
+def rows(*, quick: bool = False) -> Iterator[Row]:
     """Yield the rows of the table."""
-    with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as folder:
-        database, keys = _fill(Path(folder))
+    facts = FACTS // 100 if quick else FACTS
+    with folder() as place:
+        say(f"audit: {facts} facts")
+        database, keys = _fill(place, facts)
         ours, bares = [], []
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
+            say(f"audit: round {number + 1} of {ROUNDS}")
             bares.append(_read(database))
-            ours.append(_verify(database, keys))
+            ours.append(_verify(database, keys, facts))
         database.dispose()
     ratios = [bare / our for bare, our in zip(bares, ours, strict=True)]
-    yield "verified, of a reading loop", _spread(ratios, 2), ""
-    yield "facts verified per second", _spread([FACTS / our for our in ours], 0), ">= 50000"
+    yield measured("verified, of a reading loop", ratios)
+    yield measured("facts verified", [facts / our for our in ours], "/s", digits=0, at_least=50_000)
 
 
-def _fill(folder: Path) -> tuple[Database, dict[str, Any]]:
+def _fill(place: Path, facts: int) -> tuple[Database, dict[str, Any]]:
     """Return a register of sealed facts, and the keys that its blocks are signed with."""
-    database = Database(f"sqlite:///{folder / 'optout.db'}", wall)
+    database = Database(f"sqlite:///{place / 'optout.db'}", wall)
     migrate.upgrade(database)
     database.start()
     intake = Intake(database, Ledger(_KEY), lambda *_: _POLICY)
-    for first in range(0, FACTS, _BATCH):
-        intake.record_all([_message(n) for n in range(first, min(first + _BATCH, FACTS))])
-    key, _ = load_signing_key(folder / "signing.pem")
+    offers = facts // len(TOLD)
+    for first in range(0, facts, _BATCH):
+        last = min(first + _BATCH, facts)
+        intake.record_all([_message(number, offers) for number in range(first, last)])
+    key, _ = load_signing_key(place / "signing.pem")
     signer = Signer(key, "bench")
-    assert Sealer(database, Seals(signer.kid, key.sign)).seal() == FACTS
+    assert Sealer(database, Seals(signer.kid, key.sign)).seal() == facts
     database.stop()
     return database, signer.public_keys()
 
 
-def _message(number: int) -> Message:
-    offers = FACTS // len(TOLD)
+def _message(number: int, offers: int) -> Message:
     return Message(
         partner="ACME",
         upstream="tickets",
@@ -76,14 +81,14 @@ def _message(number: int) -> Message:
     )
 
 
-def _verify(database: Database, keys: dict[str, Any]) -> float:
+def _verify(database: Database, keys: dict[str, Any], facts: int) -> float:
     """Return the seconds that the command's own functions take."""
     tally = audit.Tally()
     begun = time.perf_counter()
     with database.snapshot() as connection:
         assert list(audit.verify(connection, Ledger(_KEY))) == []
         assert list(audit.verify_blocks(connection, keys, tally)) == []
-    assert tally.sealed == FACTS
+    assert tally.sealed == facts
     return time.perf_counter() - begun
 
 
@@ -96,8 +101,3 @@ def _read(database: Database) -> float:
                 while found.fetchmany(_BATCH):
                     pass
     return time.perf_counter() - begun
-
-
-def _spread(values: list[float], digits: int) -> str:
-    middle = statistics.median(values)
-    return f"{middle:.{digits}f}  ({min(values):.{digits}f} to {max(values):.{digits}f})"

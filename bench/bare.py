@@ -14,19 +14,20 @@ from proxy.settings import load
 from proxy.tokens import Keyring
 
 
-class Bare(BaseApplication):
+class Bare(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn as `serve` sets it up, around one view."""
 
-    def __init__(self, config: Path, port: int) -> None:
+    def __init__(self, config: Path, port: int, processes: int) -> None:
         self._settings = load(config, {})
         self._port = port
+        self._processes = processes
         super().__init__()
 
     def load_config(self) -> None:
-        """Use the same worker and as many threads as `serve`."""
+        """Use the same kind of worker and as many processes and threads as `serve`."""
         options = {
             "bind": [f"127.0.0.1:{self._port}"],
-            "workers": 1,
+            "workers": self._processes,
             "worker_class": "gthread",
             "threads": self._settings.threads,
             "control_socket_disable": True,
@@ -41,6 +42,10 @@ class Bare(BaseApplication):
         keyring = Keyring.from_settings(self._settings)
         app = Flask("bare")
 
+        @app.get("/healthz")
+        def healthz() -> str:
+            return "ok"
+
         @app.post("/v1/choices")
         def choices() -> tuple[Response, int]:
             form = parse_qs(request.get_data().decode())
@@ -52,4 +57,4 @@ class Bare(BaseApplication):
 
 
 if __name__ == "__main__":
-    Bare(Path(sys.argv[1]), int(sys.argv[2])).run()
+    Bare(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])).run()

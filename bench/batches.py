@@ -1,43 +1,38 @@
 """What a shop's server gets through: 10,000 choices in ten batches, beside the same one by one."""
 
 import json
-import statistics
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import requests
-from load import run
 
-from tests.acceptance.deployment import Deployment
+from bench.deployed import CONNECTIONS, deployed
+from bench.load import run
+from bench.progress import say
+from bench.row import Row, measured
+from tests.faults.cluster import HOST, Cluster
 
 CHOICES = 10_000
 LINES = 1_000
-CONNECTIONS = 32
 ROUNDS = 3
 
-Deployed = Callable[..., AbstractContextManager[Deployment]]
 
-
-def rows(deployed: Deployed, idle: dict[str, str]) -> list[tuple[str, str, str]]:
-    """Return the rows of the table; each round has two deployments of its own."""
+def rows(*, quick: bool = False) -> Iterator[Row]:
+    """Yield the rows of the table; each round has two deployments of its own."""
+    rounds = 1 if quick else ROUNDS
     batches, ratios = [], []
-    for _ in range(ROUNDS):
-        with deployed(**idle) as deployment:
-            single = _one_by_one(deployment, _messages())
-        with deployed(**idle) as deployment:
-            batches.append(_in_batches(deployment, _messages()))
+    for number in range(rounds):
+        say(f"batches: round {number + 1} of {rounds}")
+        with deployed("SQLite", settle="1h") as cluster:
+            single = _one_by_one(cluster, _messages())
+        with deployed("SQLite", settle="1h") as cluster:
+            batches.append(_in_batches(cluster, _messages()))
         ratios.append(single / batches[-1])
-    middle = statistics.median(batches)
-    spread = f"{middle:.1f} s  ({min(batches):.1f} to {max(batches):.1f})"
-    times = f"{statistics.median(ratios):.1f}  ({min(ratios):.1f} to {max(ratios):.1f})"
-    return [
-        ("10,000 in 10 batches", spread, "<= 10 s"),
-        ("in batches, per second", f"{CHOICES / middle:.0f}", ""),
-        ("times faster than singly", times, ""),
-    ]
+    yield measured("10,000 in 10 batches", batches, "s", digits=1, at_most=10)
+    yield measured("in batches", [CHOICES / seconds for seconds in batches], "/s", digits=0)
+    yield measured("times faster than singly", ratios, digits=1)
 
 
 def _messages() -> list[bytes]:
@@ -50,14 +45,11 @@ def _messages() -> list[bytes]:
     return [json.dumps(message).encode() for message in told]
 
 
-def _in_batches(deployment: Deployment, messages: list[bytes]) -> float:
+def _in_batches(cluster: Cluster, messages: list[bytes]) -> float:
     """Return the seconds from the first batch to the last answer."""
-    headers = {
-        "Authorization": f"Bearer {deployment.server_key}",
-        "Content-Type": "application/x-ndjson",
-    }
+    headers = cluster.headers() | {"Content-Type": "application/x-ndjson"}
     bodies = [b"\n".join(messages[at : at + LINES]) for at in range(0, CHOICES, LINES)]
-    url = f"{deployment.url}/v1/choices/batch"
+    url = f"{cluster.url()}/v1/choices/batch"
     with requests.Session() as session:
         begun = time.perf_counter()
         answers = [session.post(url, data=body, headers=headers, timeout=60) for body in bodies]
@@ -68,15 +60,16 @@ def _in_batches(deployment: Deployment, messages: list[bytes]) -> float:
     return seconds
 
 
-def _one_by_one(deployment: Deployment, messages: list[bytes]) -> float:
+def _one_by_one(cluster: Cluster, messages: list[bytes]) -> float:
     """Return the seconds that as many single calls take, over 32 connections."""
+    key, port = cluster.partners["ACME"].server_key, cluster.ports["web"][0]
     built = [
-        f"POST /v1/choices HTTP/1.1\r\nHost: 127.0.0.1:{deployment.port}\r\n"
-        f"Authorization: Bearer {deployment.server_key}\r\nContent-Type: application/json\r\n"
+        f"POST /v1/choices HTTP/1.1\r\nHost: {HOST}\r\n"
+        f"Authorization: Bearer {key}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(message)}\r\n\r\n".encode()
         + message
         for message in messages
     ]
-    result = run("127.0.0.1", deployment.port, built, connections=CONNECTIONS, rate=0)
+    result = run("127.0.0.1", port, built, connections=CONNECTIONS)
     assert set(result.statuses) == {"202"}, result.statuses
     return result.seconds

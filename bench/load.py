@@ -5,6 +5,8 @@ import selectors
 import socket
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +15,10 @@ from typing import Any
 class Line:
     """One connection and the request that is under way on it."""
 
-    socket: socket.socket
+    connection: socket.socket | None = None  # None when the server has closed it
+    is_new: bool = True  # opened for the request that is under way
     sent_at: float = 0.0
-    number: int = 0
+    number: int | None = None  # of the request; None while there is none
     answer: bytes = b""
 
 
@@ -27,50 +30,115 @@ class Result:
     latencies: list[float] = field(default_factory=list)  # seconds
     answered_at: dict[int, float] = field(default_factory=dict)  # Unix seconds by request
     statuses: dict[str, int] = field(default_factory=dict)
+    reopened: int = 0  # connections that the server had closed while they were idle
 
 
-def run(host: str, port: int, requests: list[bytes], *, connections: int, rate: float) -> Result:
+class Generator:
+    """Lines to one server, and what came of the requests on them."""
+
+    def __init__(self, host: str, port: int, requests: Sequence[bytes], rate: float) -> None:
+        self.result = Result()
+        self._address = (host, port)
+        self._requests = requests
+        self._rate = rate
+        self._selector = selectors.DefaultSelector()
+        self._idle: list[Line] = []
+        self._sent = self._done = 0
+
+    def run(self, connections: int) -> None:
+        """Send everything; return when the last answer is there."""
+        lines = [Line() for _ in range(connections)]
+        for line in lines:
+            self._open(line)
+        self._idle, self._begun = list(lines), time.perf_counter()
+        while self._done < len(self._requests):
+            self._send_due()
+            for key, _ in self._selector.select(0.001 if self._rate else 1.0):
+                self._receive(key.data)
+        self.result.seconds = time.perf_counter() - self._begun
+        for line in lines:
+            self._close(line)
+
+    def _send_due(self) -> None:
+        """Send what is due while a line is idle."""
+        due = count = len(self._requests)
+        if self._rate:
+            due = min(count, int((time.perf_counter() - self._begun) * self._rate) + 1)
+        while self._idle and self._sent < due:
+            line = self._idle.pop()
+            # Counted from when it was due: to wait for a connection is to wait.
+            line.sent_at = time.perf_counter()
+            if self._rate:
+                line.sent_at = self._begun + self._sent / self._rate
+            line.number = self._sent
+            self._sent += 1
+            self._send(line)
+
+    def _send(self, line: Line) -> None:
+        """Send the request of *line*, on a new connection if the server has closed the old one."""
+        assert line.number is not None
+        line.answer, line.is_new = b"", line.connection is None
+        if line.connection is None:
+            self._open(line)
+            self.result.reopened += 1
+        assert line.connection is not None
+        with suppress(ConnectionError):  # it is read as closed, then
+            line.connection.sendall(self._requests[line.number])
+
+    def _receive(self, line: Line) -> None:
+        """Take what has come; the line is idle again when the answer is whole."""
+        assert line.connection is not None
+        try:
+            piece = line.connection.recv(65536)
+        except ConnectionError:
+            piece = b""
+        if not piece:
+            self._closed(line)
+            return
+        line.answer += piece
+        head, found, body = line.answer.partition(b"\r\n\r\n")
+        if not found or len(body) < _length(head):
+            return
+        assert line.number is not None, "an answer that nobody asked for"
+        self.result.latencies.append(time.perf_counter() - line.sent_at)
+        self.result.answered_at[line.number] = time.time()
+        status = head[9:12].decode()
+        self.result.statuses[status] = self.result.statuses.get(status, 0) + 1
+        line.number = None
+        self._idle.append(line)
+        self._done += 1
+
+    def _closed(self, line: Line) -> None:
+        """Bear that the server closes what was idle, as browsers do.
+
+        It may do so just when the next request is on its way: that one is sent again.
+        """
+        self._close(line)
+        if line.number is None:
+            return
+        assert not line.answer, "the server cut an answer short"
+        assert not line.is_new, "the server closed a new connection"
+        self._send(line)
+
+    def _open(self, line: Line) -> None:
+        line.connection = socket.create_connection(self._address)
+        line.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._selector.register(line.connection, selectors.EVENT_READ, line)
+
+    def _close(self, line: Line) -> None:
+        if line.connection is not None:
+            self._selector.unregister(line.connection)
+            line.connection.close()
+            line.connection = None
+
+
+def run(
+    host: str, port: int, requests: Sequence[bytes], *, connections: int, rate: float = 0
+) -> Result:
     """Send *requests* over *connections*; at most *rate* a second, 0 for as fast as they go."""
-    selector = selectors.DefaultSelector()
-    lines = [Line(socket.create_connection((host, port))) for _ in range(connections)]
-    for line in lines:
-        line.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        selector.register(line.socket, selectors.EVENT_READ, line)
-    result, idle, begun = Result(), list(lines), time.perf_counter()
-    sent = done = 0
-    while done < len(requests):
-        due = len(requests) if not rate else int((time.perf_counter() - begun) * rate) + 1
-        while idle and sent < min(due, len(requests)):
-            _send(idle.pop(), sent, requests[sent])
-            sent += 1
-        for key, _ in selector.select(0.001 if rate else 1.0):
-            if _receive(key.data, result):
-                idle.append(key.data)
-                done += 1
-    result.seconds = time.perf_counter() - begun
-    for line in lines:
-        line.socket.close()
-    return result
-
-
-def _send(line: Line, number: int, request: bytes) -> None:
-    line.number, line.answer, line.sent_at = number, b"", time.perf_counter()
-    line.socket.sendall(request)
-
-
-def _receive(line: Line, result: Result) -> bool:
-    """Return True when the answer is whole."""
-    piece = line.socket.recv(65536)
-    assert piece, "the server closed a connection"
-    line.answer += piece
-    head, found, body = line.answer.partition(b"\r\n\r\n")
-    if not found or len(body) < _length(head):
-        return False
-    result.latencies.append(time.perf_counter() - line.sent_at)
-    result.answered_at[line.number] = time.time()
-    status = head[9:12].decode()
-    result.statuses[status] = result.statuses.get(status, 0) + 1
-    return True
+    generator = Generator(host, port, requests, rate)
+    generator.run(connections)
+    return generator.result
 
 
 def _length(head: bytes) -> int:

@@ -1,12 +1,13 @@
 """What the snippet costs a page, in three engines: bytes, start-up, clicks, what the page feels."""
 
 import gzip
-import statistics
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.progress import say
+from bench.row import Row, measured
 from tests.browser import browsers
 from tests.browser.engines import ENGINES
 from tests.browser.stage import BUTTONS
@@ -36,20 +37,22 @@ CLICK = """
 """
 
 
-def rows() -> Iterator[tuple[str, str, str]]:
+def rows(*, quick: bool = False) -> Iterator[Row]:
     """Yield the rows of the table."""
     code = SCRIPT.read_bytes()
-    yield "snippet, gzip -9", f"{len(gzip.compress(code, 9, mtime=0))} bytes", "<= 2200"
+    size = len(gzip.compress(code, 9, mtime=0))
+    yield measured("snippet, gzip -9", [size], "bytes", digits=0, at_most=2_200)
     with browsers.display():
         for engine in ENGINES:
+            say(f"snippet: {engine.name}")
             with (
                 tempfile.TemporaryDirectory() as folder,
                 browsers.opened(engine, Path(folder)) as window,
             ):
-                yield from _rows_of(engine.name, window, code.decode())
+                yield from _rows_of(engine.name, window, code.decode(), 3 if quick else LOADS)
 
 
-def _rows_of(name: str, window: Window, code: str) -> Iterator[tuple[str, str, str]]:
+def _rows_of(name: str, window: Window, code: str, loads: int) -> Iterator[Row]:
     shop, proxy = Shop(), Proxy()
     window.open_tab()
     body = f"{FELT}<p>Nothing</p>{BUTTONS}"
@@ -57,7 +60,7 @@ def _rows_of(name: str, window: Window, code: str) -> Iterator[tuple[str, str, s
     bare = shop.page(PAGE.format(proxy=proxy.origin, code="", body=body), "/without")
     starts, bares, clicks, others = [], [], [], []
     felt: dict[str, Any] = {}
-    for _ in range(LOADS):
+    for _ in range(loads):
         window.go(bare)
         bares.append(window.run("return took"))
         others.append(window.run(CLICK, CLICKS))
@@ -66,18 +69,24 @@ def _rows_of(name: str, window: Window, code: str) -> Iterator[tuple[str, str, s
         clicks.append(window.run(CLICK, CLICKS))
         window.click("#no")
         felt = window.run("return felt")
-    yield f"{name}: start-up", f"{_spread(starts)} ms, empty {_spread(bares)}", "<= 3 ms"
-    yield f"{name}: a click elsewhere", f"{_spread(clicks)} us, without {_spread(others)}", ""
-    told = ", ".join(f"{_told(count)} {what}s" for what, count in felt.items())
-    yield f"{name}: felt", told, "0"
+    yield measured(f"{name}: start-up", starts, "ms", at_most=3)
+    yield measured(f"{name}: the same, empty", bares, "ms")
+    yield measured(f"{name}: a click elsewhere", clicks, "us")
+    yield measured(f"{name}: the same, without the snippet", others, "us")
+    yield _felt(name, felt)
     window.close_tabs()
     shop.close()
     proxy.close()
 
 
+def _felt(name: str, felt: dict[str, int | None]) -> Row:
+    """Return the row of what the page felt; not every engine tells."""
+    told = ", ".join(f"{_told(count)} {what}s" for what, count in felt.items())
+    counts = [count for count in felt.values() if count is not None]
+    if not counts:
+        return Row(what=f"{name}: felt", figure=told)
+    return Row(what=f"{name}: felt", figure=told, reach="0", met=not any(counts))
+
+
 def _told(count: int | None) -> str:
     return "can not tell" if count is None else str(count)
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
