@@ -37,6 +37,8 @@ _SNAPSHOT = (
     "SET LOCAL statement_timeout = 0",
 )
 
+_SERVER_TIME = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+
 _STALLED_S = 2.0  # in one commit, after which nothing more is taken on
 _CLOSE_S = 1.0  # for the last commit when asked to stop
 _BROKEN = 74  # exit status: EX_IOERR of sysexits.h
@@ -168,8 +170,7 @@ class Database:
         """Return the time that leases and due dates are judged by, in Unix milliseconds."""
         if not self._server_time:
             return self._clock()
-        clock = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
-        return int(connection.execute(clock).scalar_one())
+        return int(connection.execute(_SERVER_TIME).scalar_one())
 
     def submit(self, handler: Handler, argument: Any) -> Work:
         """Queue *argument* for *handler*; the work ends when it is committed."""

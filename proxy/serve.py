@@ -6,7 +6,6 @@ share one pool of threads.
 
 import errno
 import gc
-import select
 import selectors
 import signal
 import socket
@@ -35,7 +34,7 @@ from proxy.reload import Configuration
 from proxy.tallies import Tallies
 from proxy.tokens import Keyring
 from proxy.web.deadlines import Deadlines
-from proxy.web.peers import Peer, is_ready
+from proxy.web.peers import Peer
 from proxy.web.public import create_public
 
 log = structlog.get_logger()
@@ -126,7 +125,13 @@ class QuietWorker(ThreadWorker):  # type: ignore[misc]
 
         The way back to the poller and from there to a thread costs as much as a small request.
         """
-        return self.alive and not self._queued and is_ready(conn.sock, select.POLLIN, LINGER_MS)
+        unreader = conn.parser.unreader
+        if not self.alive or self._queued or unreader.buf.getvalue():
+            return False
+        said = conn.sock.soon(LINGER_MS)
+        if said:
+            unreader.unread(said)
+        return said is not None
 
     def handle_request(self, req: object, conn: _Connection) -> object:
         """Serve a request whose head is there."""

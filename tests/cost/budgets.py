@@ -50,24 +50,24 @@ PostgreSQL: statements for claiming 16                                 1       5
 PostgreSQL: statements for finishing 16                                1       3       3
 PostgreSQL: commits for finishing 16                                   1       1       1
 PostgreSQL: statements per delivery, 16 at once                    0.125     0.5     0.5
-calls per page request                                               475    1900    1995
+calls per page request                                               447    1789    1878
 forms parsed per page request                                          1       1       1
 tokens verified per page request                                       1       1       1
 choices recorded per page request                                      1       1       1
 digests compared per page request                                      1       1       1
 receipts signed per page request                                       1       1       1
-calls of the writer per choice, 16 at once                            47     187     196
-calls of the writer per delivery, 16 at once                          78     314     329
-calls of serve per page request                                      638    2550    2678
-calls of serve per delivery                                          678    2713    2849
+calls of the writer per choice, 16 at once                            43     171     180
+calls of the writer per delivery, 16 at once                          74     297     312
+calls of serve per page request                                      581    2324    2440
+calls of serve per delivery                                          669    2674    2808
 fsyncs for 62 commits of choices                                      62      62      70
 fsyncs for 62 claims and 62 finishes                                 124     130     138
 fsyncs for 64 choices at once                                          1       1       3
 bytes written per choice, 16 at once                                 890    3559    3915
 bytes written per delivery, 16 at once                              1846    7382    8121
-fsyncs of serve, choices: 1000                                        32      98     294
-fsyncs of serve, deliveries: 500                                      16      72     216
-wakings of an idle serve in a second                                 0.1      33      60
+fsyncs of serve, choices: 1000                                        32     102     306
+fsyncs of serve, deliveries: 500                                      16      82     246
+wakings of an idle serve in a second                                 0.1      12      29
 """
 
 

@@ -93,3 +93,16 @@ def test_calls_wait_as_they_are_told(pair: Pair) -> None:
     ours.setblocking(False)  # noqa: FBT003  # Python's own
     with pytest.raises(BlockingIOError):
         ours.recv(1)
+
+
+def test_what_comes_soon_is_waited_for(pair: Pair) -> None:
+    """No longer than that; calls wait afterwards as they did before."""
+    ours, other = pair
+    assert ours.soon(1) is None
+
+    other.sendall(b"POST")
+    assert ours.soon(60_000) == b"POST"
+    thread = _ask(ours)
+    other.close()
+    thread.join()
+    assert ours.soon(60_000) == b""
