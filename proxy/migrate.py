@@ -8,7 +8,6 @@ away goes in the release after.
 import sys
 from pathlib import Path
 
-from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -43,9 +42,11 @@ def _upgrade(database: Database, config: Config) -> None:
     with database.begin() as connection:
         for statement in () if database.is_sqlite else _POSTGRES:
             connection.execute(text(statement))
-        if _ahead(connection) > 0:
+        if _ahead(connection) >= 0:
             _judge(connection)
             return
+        from alembic import command  # noqa: PLC0415  # 10 MB that a process keeps, for once in its life
+
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -136,7 +136,7 @@ class Worker:
         began = self.claimed_at = time.monotonic()
         if began >= self._tick_at:
             self._outbox.tick()
-            self._tick_at = began + POLL_S
+            self._tick_at = began + 2 * POLL_S
         if self._endings.waiting() > BEHIND * self._limits.senders:
             return BREATH_S
         routing = self._routes()
