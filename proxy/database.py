@@ -30,6 +30,7 @@ _TRIES = 3  # of a work that met another writer
 _CONTENTION = "40"  # PostgreSQL's class of serialization failures and deadlocks
 _QUEUED = 20_000  # works that may wait before new ones are refused
 _READERS = 4
+CHOICES, _OTHERS = 0, -1  # on PostgreSQL choices have a writer of their own; SQLite has one writer
 
 # On PostgreSQL, first in a transaction; one query may read more than a request ever does.
 _SNAPSHOT = (
@@ -108,7 +109,7 @@ class Database:
         # Several machines must agree on what is due, so PostgreSQL's clock is theirs.
         self._server_time = not self.is_sqlite if server_time is None else server_time
         self._writers = 1 if self.is_sqlite else writers
-        self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        self._queues: list[SimpleQueue[Work | None]] = [SimpleQueue() for _ in range(self._writers)]
         self._threads: list[threading.Thread] = []
         self.is_damaged = False  # what is written there may not be found again
         self._began: list[float | None] = [None] * self._writers  # the commit under way
@@ -157,8 +158,8 @@ class Database:
 
     def stop(self) -> None:
         """Commit what is queued, then close; a database that hangs is not waited for."""
-        for _ in self._threads:
-            self._queue.put(None)
+        for number in range(len(self._threads)):
+            self._queues[number].put(None)
         end = time.monotonic() + _CLOSE_S
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
@@ -172,23 +173,25 @@ class Database:
             return self._clock()
         return int(connection.execute(_SERVER_TIME).scalar_one())
 
-    def submit(self, handler: Handler, argument: Any) -> Work:
+    def submit(self, handler: Handler, argument: Any, *, lane: int = _OTHERS) -> Work:
         """Queue *argument* for *handler*; the work ends when it is committed."""
         work = Work(handler, argument)
-        if self._queue.qsize() >= _QUEUED:
+        if self._queues[lane].qsize() >= _QUEUED:
             work.end(StorageUnavailable("too much is waiting to be written"))
         elif self.is_damaged:
             work.end(StorageUnavailable("the database is damaged"))
-        elif self._is_stalled():
+        elif self._is_stalled(lane):
             work.end(StorageUnavailable("the database does not answer"))
         else:
-            self._queue.put(work)
+            self._queues[lane].put(work)
         return work
 
-    def write(self, handler: Handler, argument: Any, *, timeout: float = 5.0) -> Any:
+    def write(
+        self, handler: Handler, argument: Any, *, timeout: float = 5.0, lane: int = _OTHERS
+    ) -> Any:
         """Run *handler* on *argument* durably; StorageUnavailable when that fails or takes long."""
         try:
-            return self.submit(handler, argument).result(timeout)
+            return self.submit(handler, argument, lane=lane).result(timeout)
         except TimeoutError as error:
             raise StorageUnavailable("the database takes too long") from error
 
@@ -224,7 +227,7 @@ class Database:
 
     def _write_loop(self, number: int) -> None:
         while True:
-            works, last = self._take()
+            works, last = self._take(number)
             wanted = [work for work in works if work.begin()]
             if wanted:
                 self._began[number] = time.monotonic()
@@ -233,21 +236,21 @@ class Database:
             if last:
                 return
 
-    def _is_stalled(self) -> bool:
-        """True when every writer has been in one commit for long: waiting would pile up."""
-        late = time.monotonic() - _STALLED_S
-        return all(began is not None and began < late for began in self._began)
+    def _is_stalled(self, lane: int) -> bool:
+        """True when the writer has been in one commit for long: waiting would pile up."""
+        began = self._began[lane]
+        return began is not None and began < time.monotonic() - _STALLED_S
 
-    def _take(self) -> tuple[list[Work], bool]:
+    def _take(self, number: int) -> tuple[list[Work], bool]:
         """Wait for one work, then take along what has queued up meanwhile."""
-        work = self._queue.get()
+        work = self._queues[number].get()
         works: list[Work] = []
         while work is not None:
             works.append(work)
             if len(works) == _BATCH:
                 return works, False
             try:
-                work = self._queue.get_nowait()
+                work = self._queues[number].get_nowait()
             except Empty:
                 return works, False
         return works, True

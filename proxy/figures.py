@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, func, literal_column, select, 
 
 from proxy import seals
 from proxy.choices import Report
-from proxy.database import Database
+from proxy.database import CHOICES, Database
 from proxy.errors import StorageUnavailable
 from proxy.leases import IS_DUE
 from proxy.schema import buckets, facts, offers
@@ -24,7 +24,7 @@ _TOUCH = text("UPDATE alembic_version SET version_num = version_num")
 
 def ping(database: Database) -> None:
     """Write what is there once more; StorageUnavailable when the database takes no writes."""
-    database.write(_ping_all, None)
+    database.write(_ping_all, None, lane=CHOICES)
 
 
 def _ping_all(connection: Connection, asked: list[None]) -> list[None]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select
 from proxy import ledger as facts_of
 from proxy import store, uses
 from proxy.choices import Choice, Message, Recorded, Source
-from proxy.database import Database
+from proxy.database import CHOICES, Database
 from proxy.errors import Problem
 from proxy.ledger import Fact, Ledger
 from proxy.metadata import as_text, described
@@ -66,14 +66,14 @@ class Intake:
 
         Raises Problem (`idempotency_key_reused`, `token_offers_exhausted`) and StorageUnavailable.
         """
-        recorded, due_in = self._database.write(self._record_each, message)
+        recorded, due_in = self._database.write(self._record_each, message, lane=CHOICES)
         self._wake_in(due_in)
         return recorded  # type: ignore[no-any-return]  # what the handler below put there
 
     def record_all(self, messages: Sequence[Message]) -> list[Recorded | Problem]:
         """Store *messages* in one commit; a bad one spoils no other. Raises StorageUnavailable."""
         answers: list[_Answer] = self._database.write(
-            self._record_batches, list(messages), timeout=30.0
+            self._record_batches, list(messages), timeout=30.0, lane=CHOICES
         )
         dues = [answer[1] for answer in answers if not isinstance(answer, Problem)]
         self._wake_in(min((due for due in dues if due is not None), default=None))
@@ -96,7 +96,7 @@ class Intake:
             metadata=as_text(metadata),
             customer=customer or {},
         )
-        self._database.write(self._know_all, known)
+        self._database.write(self._know_all, known, lane=CHOICES)
 
     def find(self, partner: str, upstream: str, offer: str) -> Offer | None:
         """Return what the register holds of an offer. Raises StorageUnavailable."""

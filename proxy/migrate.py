@@ -8,16 +8,15 @@ away goes in the release after.
 import sys
 from pathlib import Path
 
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from proxy import engines
 from proxy.database import Database
 from proxy.errors import ConfigurationError
 
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_FOUND = text("SELECT version_num FROM alembic_version")
 _POSTGRES = (
     "SET LOCAL lock_timeout = '60s'",
     "SELECT pg_advisory_xact_lock(7302110817)",  # one migrates, others wait; any number of ours
@@ -31,24 +30,31 @@ def upgrade(database: Database) -> None:
 
     Raises ConfigurationError when the schema is too new.
     """
-    config = _config()
     try:
-        _upgrade(database, config)
+        _upgrade(database)
     except DBAPIError as error:
         raise engines.unfit(error) from error
 
 
-def _upgrade(database: Database, config: Config) -> None:
+def _upgrade(database: Database) -> None:
     with database.begin() as connection:
         for statement in () if database.is_sqlite else _POSTGRES:
             connection.execute(text(statement))
         if _ahead(connection) >= 0:
             _judge(connection)
             return
-        from alembic import command  # noqa: PLC0415  # 10 MB that a process keeps, for once in its life
+        _run(connection)
 
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+
+def _run(connection: Connection) -> None:
+    """Let alembic run them; a process that needs none never has its 8 MB."""
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def require_current(database: Database) -> None:
@@ -69,18 +75,14 @@ def _judge(connection: Connection) -> None:
 
 def _ahead(connection: Connection) -> int:
     """Return how many steps the schema is ahead of this version."""
-    found = MigrationContext.configure(connection).get_current_revision()
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    return _number(found) - _number(head)
+    found = None
+    if inspect(connection).has_table("alembic_version"):
+        found = connection.execute(_FOUND).scalar()
+    head = max(int(path.name[1:5]) for path in (_MIGRATIONS / "versions").glob("v*.py"))
+    return _number(found) - head
 
 
 def _number(revision: str | None) -> int:
     if revision is None:
         return 0
     return int(revision) if revision.isdigit() else sys.maxsize  # of a version with other names
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config

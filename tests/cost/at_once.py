@@ -31,9 +31,9 @@ class Gathering(Database):
         super().__init__(url, clock, writers=1, server_time=False)
         self.queued = threading.Semaphore(0)
 
-    def submit(self, handler: Callable[..., Any], argument: Any) -> Work:
+    def submit(self, handler: Callable[..., Any], argument: Any, *, lane: int = 0) -> Work:
         """Queue as ever, and tell."""
-        future = super().submit(handler, argument)
+        future = super().submit(handler, argument, lane=lane)
         self.queued.release()
         return future
 
