@@ -283,13 +283,13 @@ NOT_FULL = [('"synchronous": ("FULL", 2)', '"synchronous": ("NORMAL", 1)')]
 TOO_EARLY = [
     (
         """        for work, result in zip(works, results, strict=True):
-            _settle(work.future, result)
+            work.end(result)
 """,
         "",
     ),
     (
         "                    results[index] = answer\n",
-        "                    _settle(works[index].future, answer)\n",
+        "                    works[index].end(answer)\n",
     ),
 ]
 

@@ -112,7 +112,7 @@ class RawServer:
 
 def _read(file: BufferedReader) -> Received | None:
     line = file.readline().decode("latin-1").split()
-    if not line:
+    if len(line) < 2:  # the end, or a client that speaks TLS to us
         return None
     headers: dict[str, str] = {}
     while text := file.readline().decode("latin-1").strip():
