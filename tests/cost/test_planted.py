@@ -54,7 +54,7 @@ SECOND_PARSE: Edit = (
         '    if "token" not in form:\n'
     ),
 )
-PRETTY_JSON: Edit = ("web/answers.py", 'JSONEncoder(separators=(",", ":"))', "JSONEncoder(indent=1)")
+PRETTY_JSON: Edit = ("web/answers.py", '(separators=(",", ":"))', "(indent=1)")
 NO_SYNC: Edit = ("engines.py", '"synchronous": ("FULL", 2)', '"synchronous": ("OFF", 0)')
 SYNC_AT_CHECKPOINTS: Edit = (
     "engines.py",
