@@ -17,6 +17,7 @@ from proxy.clocks import Steady, wall
 from proxy.condition import Condition
 from proxy.conflicts import Conflicts
 from proxy.control import Control, socket_path
+from proxy.cores import Core
 from proxy.counters import Counters
 from proxy.database import Database
 from proxy.dead_letters import DeadLetters
@@ -74,7 +75,7 @@ class Service:
         settings = configuration.current
         self.configuration = configuration
         self.telemetry = Telemetry(counters)
-        self.database = Database(settings.database, Steady())
+        self.database = Database(settings.database, Steady(), stay=self.core.stay)
         self.lock = FileLock(Path(self.database.url.database or "")) if self._embedded else None
         self._require_audit_key(settings)
         self.audit_key, _ = load_audit_key(settings.audit_key_file)
@@ -108,6 +109,11 @@ class Service:
     def condition(self) -> Condition:
         """How this process stands."""
         return Condition(self.configuration, self.database, self._delivery)
+
+    @cached_property
+    def core(self) -> Core:
+        """Where the threads run that answer, and the one that writes what they wait for."""
+        return Core()
 
     @property
     def accounts(self) -> Accounts:

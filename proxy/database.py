@@ -101,11 +101,13 @@ class Database:
         writers: int = 2,
         server_time: bool | None = None,
         give_up: Callable[[], None] = lambda: os._exit(_BROKEN),
+        stay: Callable[[], None] = lambda: None,
     ) -> None:
         self.url = make_url(url)
         self.is_sqlite = engines.is_sqlite(self.url)
         self._clock = clock
         self._give_up = give_up  # whoever supervises this process starts one that reads anew
+        self._stay = stay  # has the thread that writes choices run where requests are answered
         # Several machines must agree on what is due, so PostgreSQL's clock is theirs.
         self._server_time = not self.is_sqlite if server_time is None else server_time
         self._writers = 1 if self.is_sqlite else writers
@@ -230,6 +232,8 @@ class Database:
             works, last = self._take(number)
             wanted = [work for work in works if work.begin()]
             if wanted:
+                if number == CHOICES:
+                    self._stay()
                 self._began[number] = time.monotonic()
                 self._commit(wanted)
                 self._began[number] = None

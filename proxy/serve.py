@@ -114,6 +114,7 @@ class QuietWorker(ThreadWorker):  # type: ignore[misc]
         return goes_on
 
     def _handle_next(self, conn: _Connection) -> object:
+        self.app.core.enter()
         self.app.deadlines.begin(conn.sock)
         try:
             return super().handle(conn)
@@ -263,6 +264,7 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
         service = self._service = Service(
             self._configuration, with_worker=self._with_worker, counters=self._counters
         )
+        self.core = service.core
         logs.tell(service.telemetry.warned)
         service.start()
         self._configuration.watch()

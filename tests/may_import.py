@@ -25,6 +25,7 @@ wire
 process
 prepared
 waiting
+cores
 claims                           errors origins strictjson
 page_controls                    pages
 visits                           exchange origins wire
@@ -120,8 +121,8 @@ attempts                         choices telemetry waiting worker
 condition                        attempts database errors figures migrate readings reload worker
 listeners                        condition counters errors reload settings web.ops web.private
 app                              accounts admin.parts alerts attempts claims clocks condition
-                                 conflicts control counters database dead_letters erasure errors
-                                 figures ledger lock migrate notices outbox privacy receipts
+                                 conflicts control cores counters database dead_letters erasure
+                                 errors figures ledger lock migrate notices outbox privacy receipts
                                  register reload retention routes sealer seals sender settings
                                  settings_upstreams telemetry upkeep wakeup worker
 serve                            admin.app app clocks counters listeners logs reload tallies tokens

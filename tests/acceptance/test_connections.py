@@ -1,9 +1,15 @@
 """Connections that are kept: requests one after the other, all at once, from more than can wait."""
 
+import os
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPResponse
 
-from tests.acceptance.deployment import Deployment
+import psutil
+import pytest
+
+from tests.acceptance.deployment import Deployment, until
 
 MANY = 40  # connections, more than there are threads
 
@@ -98,3 +104,40 @@ def test_whoever_leaves_leaves_its_thread(deployment: Deployment) -> None:
             peer.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             assert _answers(peer, 1)
     assert deployment.say("offer-1").status_code == 202
+
+
+def _cores(deployment: Deployment) -> list[int]:
+    """Return on how many cores each thread of those who serve may run."""
+    child = deployment.proxy.child
+    assert child is not None
+    return [
+        len(os.sched_getaffinity(thread.id))
+        for process in psutil.Process(child.pid).children()
+        for thread in process.threads()
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system has no such thing")
+def test_many_requests_are_answered_on_one_core(deployment: Deployment) -> None:
+    """While they come; those who answer none of them run where they like."""
+    everywhere = len(os.sched_getaffinity(0))
+    if everywhere < 2:
+        pytest.skip("one core is no choice")
+    assert set(_cores(deployment)) == {everywhere}
+    done = threading.Event()
+
+    def ask() -> None:
+        with _connect(deployment) as peer:
+            while not done.is_set():
+                peer.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert _answers(peer, 1)
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        try:
+            until(lambda: 1 in _cores(deployment), "those who answer are on one core")
+            assert everywhere in _cores(deployment)
+        finally:
+            done.set()
+        for one in asking:
+            one.result(10)

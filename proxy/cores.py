@@ -1,0 +1,69 @@
+"""Keeps the threads that answer on one core while there is much to answer.
+
+The interpreter runs one of them at a time. Where each turn wakes another core, that one finds the
+interpreter taken as often as not, and a request costs a quarter more (decision 0032).
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+WINDOW_S = 0.1  # that is looked at before anything is decided
+MANY = 20  # requests in that time from which on one core is better
+STAY_S = 5.0  # until the kernel may choose again, for one window: somebody else may need this core
+_PROCESSOR = 36  # of what follows the name in `/proc/…/stat`: proc_pid_stat(5), field 39
+
+
+class Core:
+    """Where the threads of one process answer; safe to use from all of them.
+
+    The main thread is none of them: where it may run, the others may when there is little to do.
+    Does nothing where the system has no such thing (macOS), or does not allow it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._chosen: int | None = None  # None: wherever the kernel puts them
+        self._ends = self._until = 0.0  # this window; the choice
+        self._count = 0  # requests in this window; one that is missed between threads is no loss
+        self._local = threading.local()
+
+    def enter(self) -> None:
+        """Count a request, and have the thread that asks run where requests are answered."""
+        self._count += 1
+        now = self._clock()
+        if now >= self._ends:
+            self._decide(now)
+        self.stay()
+
+    def stay(self) -> None:
+        """Have the thread that asks run where requests are answered."""
+        chosen = self._chosen
+        if getattr(self._local, "core", None) != chosen:
+            self._local.core = chosen
+            with suppress(OSError):
+                os.sched_setaffinity(0, _allowed() if chosen is None else {chosen})
+
+    def _decide(self, now: float) -> None:
+        """End a window. Whoever does so is where the kernel has put it: a good place for all."""
+        is_busy = self._count >= MANY and now < self._ends + WINDOW_S
+        self._ends, self._count = now + WINDOW_S, 0
+        if not is_busy or (self._chosen is not None and now >= self._until):
+            self._chosen = None
+        elif self._chosen is None and len(_allowed()) > 1:
+            with suppress(OSError):  # a system without `/proc`
+                self._chosen, self._until = _current(), now + STAY_S
+
+
+def _allowed() -> set[int]:
+    """Return the cores on which the main thread may run; nothing where that can not be said."""
+    return os.sched_getaffinity(os.getpid()) if hasattr(os, "sched_getaffinity") else set()
+
+
+def _current() -> int:
+    """Return the core on which the thread that asks runs."""
+    stat = Path("/proc/thread-self/stat").read_text("ascii", "replace")
+    return int(stat.rpartition(")")[2].split()[_PROCESSOR])

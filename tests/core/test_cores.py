@@ -1,0 +1,159 @@
+"""Where the threads that answer run: on one core while there is much to do, anywhere else."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from proxy.cores import MANY, STAY_S, WINDOW_S, Core
+
+ALL = os.sched_getaffinity(0) if sys.platform == "linux" else set()
+
+pytestmark = pytest.mark.skipif(len(ALL) < 2, reason="needs Linux and two cores")
+
+
+class Clock:
+    """A clock that goes when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+class Threads:
+    """Two threads that answer."""
+
+    def __init__(self, pools: list[ThreadPoolExecutor]) -> None:
+        self._pools = pools
+        self.clock = Clock()
+        self.core = Core(self.clock)
+
+    def answer(self, requests: int, thread: int = 0) -> set[int]:
+        """Have a thread answer so many requests now; return where it may run then."""
+
+        def enter() -> None:
+            for _ in range(requests):
+                self.core.enter()
+
+        return self._in(thread, enter)
+
+    def write(self, thread: int = 1) -> set[int]:
+        """Have a thread write; return where it may run then."""
+        return self._in(thread, self.core.stay)
+
+    def answer_for(self, seconds: float, requests: int = MANY) -> list[set[int]]:
+        """Answer so many requests in each window; return where the thread might run after each."""
+        places = []
+        for _ in range(round(seconds / WINDOW_S)):
+            self.clock.now += WINDOW_S
+            places.append(self.answer(requests))
+        return places
+
+    def _in(self, thread: int, does: Callable[[], object]) -> set[int]:
+        def work() -> set[int]:
+            does()
+            return os.sched_getaffinity(0)
+
+        return self._pools[thread].submit(work).result(10)
+
+
+@contextmanager
+def _threads() -> Iterator[Threads]:
+    pools = [ThreadPoolExecutor(1), ThreadPoolExecutor(1)]
+    try:
+        yield Threads(pools)
+    finally:
+        for pool in pools:
+            pool.shutdown()
+
+
+@pytest.fixture
+def threads() -> Iterator[Threads]:
+    """Two threads that have just begun."""
+    with _threads() as two:
+        yield two
+
+
+def test_few_requests_run_anywhere(threads: Threads) -> None:
+    """Until there is much to do, the kernel knows better."""
+    assert threads.answer_for(1.0, MANY - 1) == [ALL] * 10
+
+
+def test_many_requests_run_on_one_core(threads: Threads) -> None:
+    """So do those who answer and who writes; nobody else does."""
+    first, *later = threads.answer_for(1.0)
+
+    assert first == ALL
+    assert {len(place) for place in later} == {1}
+    assert threads.write() == threads.answer(1) == later[-1]
+    assert os.sched_getaffinity(0) == ALL
+
+
+def test_a_thread_follows_with_its_next_request(threads: Threads) -> None:
+    """It is not told before; nobody looks for it."""
+    place = threads.answer_for(0.2)[-1]
+
+    assert threads.answer(1, thread=1) == place
+
+
+def test_a_pause_ends_it(threads: Threads) -> None:
+    """What comes after it is little, until it is much."""
+    threads.answer_for(0.5)
+    threads.clock.now += 3.0
+
+    assert threads.answer(1) == ALL
+    assert threads.write() == ALL
+
+
+def test_the_kernel_chooses_again_now_and_then(threads: Threads) -> None:
+    """Somebody else may need the core: once in five seconds all are free for one window."""
+    threads.answer_for(0.2)
+    places = threads.answer_for(2 * STAY_S)
+
+    assert 1 <= sum(place == ALL for place in places) <= 2
+    assert sum(len(place) == 1 for place in places) >= len(places) - 2
+
+
+def test_one_core_is_no_choice() -> None:
+    """Where the process may use one core alone, nothing is done, and nothing is undone."""
+    only = {min(ALL)}
+    os.sched_setaffinity(os.getpid(), only)
+    try:
+        with _threads() as two:  # they begin where their process may run
+            assert two.answer_for(0.5) == [only] * 5
+    finally:
+        os.sched_setaffinity(os.getpid(), ALL)
+
+
+def test_what_the_process_may_use_is_asked_anew(threads: Threads) -> None:
+    """Whoever moves a running process to other cores moves these threads too."""
+    threads.answer_for(0.5)
+    only = {min(ALL)}
+    os.sched_setaffinity(os.getpid(), only)
+    try:
+        threads.clock.now += 3.0
+        assert threads.answer(1) == only
+    finally:
+        os.sched_setaffinity(os.getpid(), ALL)
+
+
+def test_all_of_them_at_once() -> None:
+    """Threads that ask at the same time fail nobody."""
+    core = Core()
+    together = threading.Barrier(8)
+
+    def answer() -> None:
+        together.wait(10)
+        for _ in range(2_000):
+            core.enter()
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(answer) for _ in range(8)]:
+            done.result(30)
