@@ -11,9 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-WINDOW_S = 0.1  # that is looked at before anything is decided
+WINDOW_S = 0.1
 MANY = 20  # requests in that time from which on one core is better
-STAY_S = 5.0  # until the kernel may choose again, for one window: somebody else may need this core
+STAY_S = 10.0  # until the kernel may choose again, for so many requests: others may need this core
 _PROCESSOR = 36  # of what follows the name in `/proc/…/stat`: proc_pid_stat(5), field 39
 
 
@@ -35,7 +35,7 @@ class Core:
         """Count a request, and have the thread that asks run where requests are answered."""
         self._count += 1
         now = self._clock()
-        if now >= self._ends:
+        if self._count >= MANY or now >= self._ends:
             self._decide(now)
         self.stay()
 
@@ -48,8 +48,11 @@ class Core:
                 os.sched_setaffinity(0, _allowed() if chosen is None else {chosen})
 
     def _decide(self, now: float) -> None:
-        """End a window. Whoever does so is where the kernel has put it: a good place for all."""
-        is_busy = self._count >= MANY and now < self._ends + WINDOW_S
+        """End a window: many have come, or its time is over.
+
+        Whoever sees that is where the kernel has put it, which is a good place for all.
+        """
+        is_busy = now < self._ends
         self._ends, self._count = now + WINDOW_S, 0
         if not is_busy or (self._chosen is not None and now >= self._until):
             self._chosen = None

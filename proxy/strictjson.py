@@ -22,9 +22,7 @@ def loads(text: bytes | str, max_depth: int = MAX_DEPTH) -> object:
         text = text.decode()
     if _depth(text) > max_depth:
         raise ValueError("nested too deeply")
-    value: object = json.loads(
-        text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float
-    )
+    value: object = _decode(text)
     if _SURROGATE.search(text):
         _encode(value)
     return value
@@ -58,6 +56,11 @@ def _float(text: str) -> float:
     if not isfinite(number):
         raise ValueError("a number is too large")
     return number
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_float=_float
+).decode  # `loads` would make one each time
 
 
 def _encode(value: object) -> None:

@@ -31,12 +31,9 @@ def parse(body: bytes, known: frozenset[str]) -> dict[str, str]:
 def _decode(text: str) -> str:
     if "%" not in text and "+" not in text:
         return text
-    raw = _ESCAPE.sub(lambda escape: bytes.fromhex(escape[1].decode()), _spaced(text))
+    spaced = text.replace("+", " ").encode()
+    raw = _ESCAPE.sub(lambda escape: bytes.fromhex(escape[1].decode()), spaced)
     try:
         return raw.decode()
     except UnicodeDecodeError:
         raise Problem("invalid_request", "the form is not UTF-8") from None
-
-
-def _spaced(text: str) -> bytes:
-    return text.replace("+", " ").encode()

@@ -19,9 +19,14 @@ class Peer(socket.socket):
 
     _is_asked = False  # whether a thread asks it for bytes
     _taken = 0  # bytes that a thread has in its hands
+    _wait_ms = 0  # that the kernel lets a call wait; 0: as long as it takes
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Return what has come, as any socket does, and count it."""
+        self._let_wait(0)
+        return self._recv(size, flags)
+
+    def _recv(self, size: int, flags: int = 0) -> bytes:
         self._is_asked = True
         try:
             content = super().recv(size, flags)
@@ -33,19 +38,19 @@ class Peer(socket.socket):
     def soon(self, wait_ms: int) -> bytes | None:
         """Return what comes within *wait_ms*; None where nothing does.
 
-        The kernel keeps the time, so that this is one call and not two. Calls wait as before after.
+        The kernel keeps the time, so that this is one call and not two.
         """
-        self.setsockopt(
-            socket.SOL_SOCKET,
-            socket.SO_RCVTIMEO,
-            _SPAN.pack(wait_ms // 1000, wait_ms % 1000 * 1000),
-        )
+        self._let_wait(wait_ms)
         try:
-            return self.recv(_MOST)
+            return self._recv(_MOST)
         except BlockingIOError:
             return None
-        finally:
-            self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _SPAN.pack(0, 0))
+
+    def _let_wait(self, wait_ms: int) -> None:
+        if wait_ms != self._wait_ms:
+            self._wait_ms = wait_ms
+            span = _SPAN.pack(wait_ms // 1000, wait_ms % 1000 * 1000)
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, span)
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001  # Python's own
         """Let calls wait, or not."""

@@ -44,8 +44,9 @@ def answer(error: Exception) -> Response:
 
 def dress(response: Response) -> Response:
     """Put on *response* what every answer of both listeners carries, unless it says otherwise."""
-    for name, value in _SAFE.items():
-        response.headers.setdefault(name, value)
+    headers = response.headers
+    said = {name for name, _ in headers}  # one look at them, not one for each name
+    headers.extend((name, value) for name, value in _SAFE.items() if name not in said)
     return response
 
 

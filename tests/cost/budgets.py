@@ -50,7 +50,7 @@ PostgreSQL: statements for claiming 16                                 1       5
 PostgreSQL: statements for finishing 16                                1       3       3
 PostgreSQL: commits for finishing 16                                   1       1       1
 PostgreSQL: statements per delivery, 16 at once                    0.125     0.5     0.5
-calls per page request                                               447    1789    1878
+calls per page request                                               434    1737    1824
 forms parsed per page request                                          1       1       1
 tokens verified per page request                                       1       1       1
 choices recorded per page request                                      1       1       1
@@ -58,8 +58,8 @@ digests compared per page request                                      1       1
 receipts signed per page request                                       1       1       1
 calls of the writer per choice, 16 at once                            43     171     180
 calls of the writer per delivery, 16 at once                          74     297     312
-calls of serve per page request                                      581    2324    2440
-calls of serve per delivery                                          669    2674    2808
+calls of serve per page request                                      568    2270    2384
+calls of serve per delivery                                          662    2649    2782
 fsyncs for 62 commits of choices                                      62      62      70
 fsyncs for 62 claims and 62 finishes                                 124     130     138
 fsyncs for 64 choices at once                                          1       1       3
