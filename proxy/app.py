@@ -12,6 +12,7 @@ from proxy.admin.parts import Parts
 from proxy.alerts import Alerts
 from proxy.alerts import judge as judge_alerts
 from proxy.attempts import CredentialNames, watched
+from proxy.choices import Delivery, Outcome
 from proxy.claims import LONGEST_TTL
 from proxy.clocks import Steady, wall
 from proxy.condition import Condition
@@ -71,12 +72,13 @@ class Service:
         *,
         with_worker: bool = True,
         counters: Counters | None = None,
+        core: Core | None = None,
     ) -> None:
         settings = configuration.current
         self.configuration = configuration
         self.telemetry = Telemetry(counters)
+        self.core = core or Core()
         self.database = Database(settings.database, Steady(), stay=self.core.stay)
-        self.lock = FileLock(Path(self.database.url.database or "")) if self._embedded else None
         self._require_audit_key(settings)
         self.audit_key, _ = load_audit_key(settings.audit_key_file)
         signing_key, _ = load_signing_key(settings.signing_key_file)
@@ -106,14 +108,14 @@ class Service:
         return self._delivery[0] if self._delivery else None
 
     @cached_property
+    def lock(self) -> FileLock | None:
+        """What one process takes that has the database inside."""
+        return FileLock(Path(self.database.url.database or "")) if self._embedded else None
+
+    @cached_property
     def condition(self) -> Condition:
         """How this process stands."""
         return Condition(self.configuration, self.database, self._delivery)
-
-    @cached_property
-    def core(self) -> Core:
-        """Where the threads run that answer, and the one that writes what they wait for."""
-        return Core()
 
     @property
     def accounts(self) -> Accounts:
@@ -237,12 +239,17 @@ class Service:
             lease_ms=_ms(settings.lease.total_seconds()),
             deadline_ms=_ms(DEADLINE.total_seconds()),
         )
-        send = watched(
+        watched_send = watched(
             routes.send,
             self.telemetry,
             names,
             lambda one: due_since(self.database, one.row, one.epoch),
         )
+
+        def send(delivery: Delivery) -> Outcome:
+            self.core.enter()
+            return watched_send(delivery)
+
         return Worker(self.outbox, self.wakeup, routes.routing, send, limits), names
 
 

@@ -51,11 +51,12 @@ class Work:
     What a `Future` does for this costs as much as all else that a message needs of the writer.
     """
 
-    __slots__ = ("_ended", "_outcome", "_turn", "argument", "handler")
+    __slots__ = ("_ended", "_outcome", "_stay", "_turn", "argument", "handler")
 
-    def __init__(self, handler: Handler, argument: Any) -> None:
+    def __init__(self, handler: Handler, argument: Any, stay: Callable[[], None]) -> None:
         self.handler = handler
         self.argument = argument
+        self._stay = stay
         self._outcome: Any = None
         self._turn = threading.Lock()  # whoever takes it first decides whether this is done
         self._ended = threading.Lock()
@@ -72,6 +73,7 @@ class Work:
 
     def wait(self, timeout: float = -1) -> bool:
         """Wait for its end; False if that takes more than *timeout* seconds."""
+        self._stay()
         ended = self._ended.acquire(timeout=timeout)
         if ended:
             self._ended.release()  # whoever else waits goes on too
@@ -107,7 +109,7 @@ class Database:
         self.is_sqlite = engines.is_sqlite(self.url)
         self._clock = clock
         self._give_up = give_up  # whoever supervises this process starts one that reads anew
-        self._stay = stay  # has the thread that writes choices run where requests are answered
+        self._stay = stay  # has who writes and who waits for it run where requests are answered
         # Several machines must agree on what is due, so PostgreSQL's clock is theirs.
         self._server_time = not self.is_sqlite if server_time is None else server_time
         self._writers = 1 if self.is_sqlite else writers
@@ -177,7 +179,7 @@ class Database:
 
     def submit(self, handler: Handler, argument: Any, *, lane: int = _OTHERS) -> Work:
         """Queue *argument* for *handler*; the work ends when it is committed."""
-        work = Work(handler, argument)
+        work = Work(handler, argument, self._stay)
         if self._queues[lane].qsize() >= _QUEUED:
             work.end(StorageUnavailable("too much is waiting to be written"))
         elif self.is_damaged:
@@ -232,8 +234,7 @@ class Database:
             works, last = self._take(number)
             wanted = [work for work in works if work.begin()]
             if wanted:
-                if number == CHOICES:
-                    self._stay()
+                self._stay()
                 self._began[number] = time.monotonic()
                 self._commit(wanted)
                 self._began[number] = None

@@ -27,6 +27,7 @@ from proxy import logs
 from proxy.admin.app import create_admin
 from proxy.app import Service, parts_of
 from proxy.clocks import wall
+from proxy.cores import Core, Places
 from proxy.counters import Counters, falling
 from proxy.listeners import listen, require_private, serve_private
 from proxy.logs import GunicornLogger
@@ -228,6 +229,7 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
         self._stopping = threading.Lock()
         self._tallies = Tallies(rooms=binds.workers)
         self._counters = Counters(self._tallies)
+        self._places = Places(binds.workers)
         super().__init__()
 
     def load_config(self) -> None:
@@ -261,10 +263,13 @@ class WebApplication(BaseApplication):  # type: ignore[misc]
         wsgi.Response = partial(_Quiet, self.deadlines)  # the only seam gunicorn leaves for it
         self._tallies.enter(self._room)
         self._configuration.look()  # this may be a successor, long after the master read it
+        self.core = Core(places=self._places, own=self._room)
         service = self._service = Service(
-            self._configuration, with_worker=self._with_worker, counters=self._counters
+            self._configuration,
+            with_worker=self._with_worker,
+            counters=self._counters,
+            core=self.core,
         )
-        self.core = service.core
         logs.tell(service.telemetry.warned)
         service.start()
         self._configuration.watch()

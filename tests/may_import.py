@@ -120,13 +120,13 @@ routes                           choices credentials errors leases reload sender
 attempts                         choices telemetry waiting worker
 condition                        attempts database errors figures migrate readings reload worker
 listeners                        condition counters errors reload settings web.ops web.private
-app                              accounts admin.parts alerts attempts claims clocks condition
-                                 conflicts control cores counters database dead_letters erasure
-                                 errors figures ledger lock migrate notices outbox privacy receipts
-                                 register reload retention routes sealer seals sender settings
-                                 settings_upstreams telemetry upkeep wakeup worker
-serve                            admin.app app clocks counters listeners logs reload tallies tokens
-                                 web.deadlines web.peers web.public
+app                              accounts admin.parts alerts attempts choices claims clocks
+                                 condition conflicts control cores counters database dead_letters
+                                 erasure errors figures ledger lock migrate notices outbox privacy
+                                 receipts register reload retention routes sealer seals sender
+                                 settings settings_upstreams telemetry upkeep wakeup worker
+serve                            admin.app app clocks cores counters listeners logs reload tallies
+                                 tokens web.deadlines web.peers web.public
 __main__                         cli
 
 web

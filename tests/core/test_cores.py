@@ -5,11 +5,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from proxy.cores import MANY, STAY_S, WINDOW_S, Core
+from proxy.cores import MANY, STAY_S, WINDOW_S, Core, Places
 
 ENOUGH = MANY / WINDOW_S  # requests a second
 ALL = os.sched_getaffinity(0) if sys.platform == "linux" else set()
@@ -31,10 +31,10 @@ class Clock:
 class Threads:
     """Two threads that answer."""
 
-    def __init__(self, pools: list[ThreadPoolExecutor]) -> None:
+    def __init__(self, pools: list[ThreadPoolExecutor], places: Places | None, own: int) -> None:
         self._pools = pools
         self.clock = Clock()
-        self.core = Core(self.clock)
+        self.core = Core(self.clock, places=places, own=own)
 
     def answer(self, thread: int = 0) -> set[int]:
         """Have a thread answer a request now; return where it may run then."""
@@ -61,10 +61,10 @@ class Threads:
 
 
 @contextmanager
-def _threads() -> Iterator[Threads]:
+def _threads(places: Places | None = None, own: int = 0) -> Iterator[Threads]:
     pools = [ThreadPoolExecutor(1), ThreadPoolExecutor(1)]
     try:
-        yield Threads(pools)
+        yield Threads(pools, places, own)
     finally:
         for pool in pools:
             pool.shutdown()
@@ -140,6 +140,37 @@ def test_what_the_process_may_use_is_asked_anew(threads: Threads) -> None:
         assert threads.answer() == only
     finally:
         os.sched_setaffinity(os.getpid(), ALL)
+
+
+def test_processes_leave_each_other_their_cores() -> None:
+    """They are told apart by their places; whoever has much to do no more has none."""
+    places = Places(len(ALL) + 1)
+    with ExitStack() as stack:
+        all_of_them = [stack.enter_context(_threads(places, own)) for own in range(len(ALL))]
+        cores = [min(one.answer_for(0.5)[-1]) for one in all_of_them]
+        assert set(cores) == ALL
+
+        one_more = stack.enter_context(_threads(places, len(ALL)))
+        assert len(one_more.answer_for(0.5)[-1]) == 1  # none is left: it shares one
+        for one in (all_of_them[0], one_more):
+            one.clock.now += 3.0
+            one.answer()
+        assert one_more.answer_for(0.5)[-1] == {cores[0]}
+
+
+def test_what_a_process_has_chosen_is_known_to_those_forked_before() -> None:
+    """And whoever comes after it in its place begins without a core."""
+    places = Places(2)
+    child = os.fork()
+    if not child:
+        places.put(1, 7)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert places.of_others(0) == {7}
+    assert places.of_others(1) == set()
+    Core(places=places, own=1)
+    assert places.of_others(0) == set()
 
 
 def test_all_of_them_at_once() -> None:
