@@ -12,11 +12,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 
-from bench.deployed import ENGINES, bodies, deployed, send
+from bench.deployed import ENGINES, ROOT, bodies, deployed, send
 from bench.load import Result
 from bench.progress import say
 from bench.row import Row, measured, percentile
@@ -135,9 +134,9 @@ def _of(ours: list[float], bare: list[float]) -> list[float]:
 def bare_server(cluster: Cluster, processes: int) -> Iterator[tuple[int, int]]:
     """The bare server with the deployment's keys; its port and its process."""
     port = free_port()
-    script = str(Path(__file__).with_name("bare.py"))
     child = subprocess.Popen(
-        [sys.executable, script, str(cluster.config), str(port), str(processes)]
+        [sys.executable, "-m", "bench.bare", str(cluster.config), str(port), str(processes)],
+        cwd=ROOT,
     )
     try:
         until(lambda: answers(f"http://127.0.0.1:{port}/healthz"), "the bare server")

@@ -8,34 +8,18 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from flask import Flask, Response, request
-from gunicorn.app.base import BaseApplication
 
+from bench.threaded import Threaded
 from proxy.settings import load
 from proxy.tokens import Keyring
 
 
-class Bare(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn as `serve` sets it up, around one view."""
+class Bare(Threaded):
+    """One view."""
 
     def __init__(self, config: Path, port: int, processes: int) -> None:
         self._settings = load(config, {})
-        self._port = port
-        self._processes = processes
-        super().__init__()
-
-    def load_config(self) -> None:
-        """Use the same kind of worker and as many processes and threads as `serve`."""
-        options = {
-            "bind": [f"127.0.0.1:{self._port}"],
-            "workers": self._processes,
-            "worker_class": "gthread",
-            "threads": self._settings.threads,
-            "control_socket_disable": True,
-            "accesslog": None,
-            "errorlog": "/dev/null",
-        }
-        for name, value in options.items():
-            self.cfg.set(name, value)
+        super().__init__(port=port, processes=processes, threads=self._settings.threads)
 
     def load(self) -> Flask:
         """Return an application that believes everything and keeps nothing."""

@@ -144,10 +144,10 @@ def _copy(table: Any, own: dict[str, str], which: str, count: int, how: str) -> 
     values = ", ".join(own.get(name, f"t.{name}") for name in names)
     made = f"generate_series(0, {count - 1}::bigint) AS s (n)"
     if how == "printf":
-        steps = f"SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {count - 1}"  # noqa: S608
-        made = f"(WITH RECURSIVE s (n) AS ({steps}) SELECT n FROM s) AS s"  # noqa: S608
+        steps = f"SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < {count - 1}"  # noqa: S608  # our own names
+        made = f"(WITH RECURSIVE s (n) AS ({steps}) SELECT n FROM s) AS s"  # noqa: S608  # our own names
     into = f"INSERT INTO {table.name} ({', '.join(names)})"
-    return f"{into} SELECT {values} FROM {made} CROSS JOIN {table.name} AS t WHERE {which}"  # noqa: S608
+    return f"{into} SELECT {values} FROM {made} CROSS JOIN {table.name} AS t WHERE {which}"  # noqa: S608  # our own names
 
 
 def _sqlite(database: Database, statements: list[str]) -> None:
@@ -170,7 +170,7 @@ def _postgres(database: Database, statements: list[str]) -> None:
             connection.execute(statement)  # type: ignore[arg-type]  # made here, of our own words
         for table in ("offers", "facts"):
             serial = f"pg_get_serial_sequence('{table}', 'id')"
-            query = f"SELECT setval({serial}, (SELECT max(id) FROM {table}))"  # noqa: S608
+            query = f"SELECT setval({serial}, (SELECT max(id) FROM {table}))"  # noqa: S608  # our own names
             connection.execute(query)
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")

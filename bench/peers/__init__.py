@@ -59,4 +59,8 @@ def _missing(peer: Contestant) -> str:
     """Return why *peer* can not be measured here; nothing if it can."""
     if isinstance(peer, Nginx):
         return nginx.missing()
-    return "" if peer.library is None or find_spec(peer.library) else f"no {peer.library} here"
+    return (
+        ""
+        if peer.library is None or find_spec(peer.library)
+        else f"{peer.library} is not installed"
+    )

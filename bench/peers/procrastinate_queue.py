@@ -25,7 +25,7 @@ async def report(**decline: str) -> None:
 # Its documentation has this every ten minutes; a job of a dead worker is never taken up without.
 @tasks.periodic(cron="* * * * * */10")
 @tasks.task(name="retry", queueing_lock="retry", pass_context=True)
-async def retry(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - given to each
+async def retry(context: JobContext, timestamp: int) -> None:  # noqa: ARG001  # given to each
     """Take up the jobs of workers without a heartbeat."""
     manager = context.app.job_manager
     for job in await manager.get_stalled_jobs():

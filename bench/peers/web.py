@@ -6,9 +6,9 @@ from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from flask import Flask, Response, request
-from gunicorn.app.base import BaseApplication
 
 from bench.peers import place
+from bench.threaded import Threaded
 from proxy.tokens import Keyring
 
 Decline = dict[str, str]
@@ -16,28 +16,14 @@ Accept = Callable[[Decline], None]  # returns when the decline is as safe as the
 FIELDS = ("choice", "id", "seq", "at")
 
 
-class Web(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+class Web(Threaded):
     """A gunicorn whose processes each call *connect* for what accepts a decline."""
 
     def __init__(self, connect: Callable[[], Accept]) -> None:
         self._settings = place.settings()
         self._connect = connect
-        super().__init__()
-
-    def load_config(self) -> None:
-        """Use the same worker and as many threads as `serve`; the processes that we would have."""
-        options = {
-            "bind": [f"127.0.0.1:{place.port()}"],
-            "workers": place.processes(),
-            "worker_class": "gthread",
-            "threads": self._settings.threads,
-            "control_socket_disable": True,
-            "accesslog": None,
-            "errorlog": "-",
-            "loglevel": "warning",
-        }
-        for name, value in options.items():
-            self.cfg.set(name, value)
+        threads = self._settings.threads
+        super().__init__(port=place.port(), processes=place.processes(), threads=threads)
 
     def load(self) -> Flask:
         """Return the application; called in every process, after the fork."""

@@ -1,7 +1,9 @@
 """Connections that are kept: requests one after the other, all at once, from more than can wait."""
 
+import json
 import os
 import socket
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPResponse
@@ -10,6 +12,7 @@ import psutil
 import pytest
 
 from tests.acceptance.deployment import Deployment, until
+from tests.acceptance.test_server_side import a_message, tell_all
 
 MANY = 40  # connections, more than there are threads
 
@@ -117,13 +120,14 @@ def _cores(deployment: Deployment) -> list[int]:
     ]
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system has no such thing")
+EVERYWHERE = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+two_cores = pytest.mark.skipif(EVERYWHERE == 1, reason="needs Linux and two cores")
+
+
+@two_cores
 def test_many_requests_are_answered_on_one_core(deployment: Deployment) -> None:
     """While they come; those who answer none of them run where they like."""
-    everywhere = len(os.sched_getaffinity(0))
-    if everywhere < 2:
-        pytest.skip("one core is no choice")
-    assert set(_cores(deployment)) == {everywhere}
+    assert set(_cores(deployment)) == {EVERYWHERE}
     done = threading.Event()
 
     def ask() -> None:
@@ -136,8 +140,20 @@ def test_many_requests_are_answered_on_one_core(deployment: Deployment) -> None:
         asking = [pool.submit(ask) for _ in range(4)]
         try:
             until(lambda: 1 in _cores(deployment), "those who answer are on one core")
-            assert everywhere in _cores(deployment)
+            assert EVERYWHERE in _cores(deployment)
         finally:
             done.set()
         for one in asking:
             one.result(10)
+
+
+@two_cores
+def test_many_reports_are_sent_on_one_core(deployment: Deployment) -> None:
+    """Of declines that have come in one request, so that nobody else has much to do."""
+    assert set(_cores(deployment)) == {EVERYWHERE}
+    lines = [json.dumps(a_message(f"offer-{number}")).encode() for number in range(1_000)]
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(tell_all, deployment, lines)
+        until(lambda: _cores(deployment).count(1) > 1, "those who send are on one core")
+        assert EVERYWHERE in _cores(deployment)
+        assert len(told.result(30)) == len(lines)
