@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +23,20 @@ import requests
 PATIENCE_S = 60.0  # for a process to come up or a delivery to arrive; never a measure of speed
 
 
+_GIVEN: deque[int] = deque(maxlen=1_000)  # whoever was given one may not listen on it yet
+
+
 def free_port() -> int:
-    """Return a port that nothing listens on now, and that no outgoing connection will be given."""
+    """Return a port that nothing listens on now, and that no outgoing connection will be given.
+
+    Nor is it given to anybody else soon.
+    """
     while True:
         port = random.randrange(20_000, 32_000)  # below Linux' ephemeral ports
+        if port in _GIVEN:
+            continue
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            _GIVEN.append(port)
             return port
 
 
