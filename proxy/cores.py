@@ -87,8 +87,9 @@ class Core:
             self._choose(None)
         elif self._chosen is None and len(_allowed()) > 1:
             with suppress(OSError):  # a system without `/proc`
-                self._choose(self._unless_taken(_current()))
+                core = self._unless_taken(_current())
                 self._until = now + STAY_S
+                self._choose(core)
 
     def _choose(self, core: int | None) -> None:
         self._chosen = core

@@ -59,8 +59,5 @@ def _missing(peer: Contestant) -> str:
     """Return why *peer* can not be measured here; nothing if it can."""
     if isinstance(peer, Nginx):
         return nginx.missing()
-    return (
-        ""
-        if peer.library is None or find_spec(peer.library)
-        else f"{peer.library} is not installed"
-    )
+    is_there = peer.package is None or find_spec(peer.package) is not None
+    return "" if is_there else f"{peer.package} is not installed"

@@ -19,7 +19,7 @@ class Contestant:
 
     name: str
     module: str = ""
-    library: str | None = None  # that has to be installed
+    package: str | None = None  # that has to be installed
     engine: str = SQLITE
     is_prepared: bool = False  # it makes its tables before the first start
     has_worker: bool = True  # without one, what answers delivers
@@ -122,19 +122,19 @@ OURS = {
     POSTGRES: Clustered(name="optout-proxy, PostgreSQL", engine=POSTGRES),
 }
 PEERS = (
-    Contestant(name="Huey, SQLite", module="huey_sqlite", library="huey"),
-    Contestant(name="DBOS, SQLite", module="dbos_queue", library="dbos", is_prepared=True),
+    Contestant(name="Huey, SQLite", module="huey_sqlite", package="huey"),
+    Contestant(name="DBOS, SQLite", module="dbos_queue", package="dbos", is_prepared=True),
     Contestant(
         name="DBOS, PostgreSQL",
         module="dbos_queue",
-        library="dbos",
+        package="dbos",
         engine=POSTGRES,
         is_prepared=True,
     ),
     Contestant(
         name="Procrastinate, PostgreSQL",
         module="procrastinate_queue",
-        library="procrastinate",
+        package="procrastinate",
         engine=POSTGRES,
         is_prepared=True,
     ),

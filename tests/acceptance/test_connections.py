@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPResponse
 
 import psutil
@@ -113,11 +114,12 @@ def _cores(deployment: Deployment) -> list[int]:
     """Return on how many cores each thread of those who serve may run."""
     child = deployment.proxy.child
     assert child is not None
-    return [
-        len(os.sched_getaffinity(thread.id))
-        for process in psutil.Process(child.pid).children()
-        for thread in process.threads()
-    ]
+    cores = []
+    for process in psutil.Process(child.pid).children():
+        for thread in process.threads():
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                cores.append(len(os.sched_getaffinity(thread.id)))
+    return cores
 
 
 EVERYWHERE = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
