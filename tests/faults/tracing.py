@@ -7,6 +7,7 @@ kills it as it enters the call: that call is never made. Counts are each thread'
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from tests.acceptance.deployment import PATIENCE_S, until
 from tests.faults.cluster import HOST, Cluster
 from tests.faults.register import change
 
+_POLLED = re.compile(r"^tfd:.* ino:([0-9a-f]+) ", re.MULTILINE)
 _CLOCKS = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 
 # -- traps ------------------------------------------------------------------------------------
@@ -195,7 +197,10 @@ def replace_delivering(cluster: Cluster) -> None:
 
 
 class Line:
-    """A connection to a web process that is kept alive, and its name at the other end."""
+    """A connection to a web process that is kept alive, and its name at the other end.
+
+    No thread of the process reads from it: one that did would have begun before any trap was set.
+    """
 
     def __init__(self, cluster: Cluster, name: str = "web") -> None:
         self._port = cluster.ports[name][0]
@@ -208,6 +213,8 @@ class Line:
         self.connection = HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)
         self.connection.request("GET", "/healthz")
         self.connection.getresponse().read()
+        process = serving(cluster, name)
+        until(lambda: self._inode in _polled(process), "the end of the thread's waiting")
 
     def __enter__(self) -> Self:
         return self
@@ -244,12 +251,16 @@ class Line:
     @property
     def far_end(self) -> str:
         """Return the server's socket as the kernel names it."""
+        return f"socket:[{self._inode}]"
+
+    @property
+    def _inode(self) -> str:
         ours = f"0100007F:{self.connection.sock.getsockname()[1]:04X}"
         theirs = f"0100007F:{self._port:04X}"
         (inode,) = [
             inode for local, remote, inode in _sockets() if (local, remote) == (theirs, ours)
         ]
-        return f"socket:[{inode}]"
+        return inode
 
 
 def message(offer: str, choice: str = "declined") -> dict[str, Any]:
@@ -269,6 +280,15 @@ def _descriptors(pid: int) -> Iterator[str]:
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed since
             yield str(link.readlink())
+
+
+def _polled(pid: int) -> set[str]:
+    """Return the inodes of the files that a process waits for with epoll."""
+    inodes: set[str] = set()
+    for info in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since
+            inodes |= {str(int(one, 16)) for one in _POLLED.findall(info.read_text())}
+    return inodes
 
 
 def _sockets() -> list[tuple[str, str, str]]:
