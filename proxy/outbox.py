@@ -14,14 +14,7 @@ from proxy.leases import IS_TIMED, Round, Taken, Wanted, due_of, fact_of
 from proxy.ledger import Fact, Ledger
 from proxy.privacy import CustomerKeys, note_of
 from proxy.register import Offer
-from proxy.reporting import (
-    Dice,
-    condemn,
-    finish,
-    lapse,
-    release,
-    tick,
-)
+from proxy.reporting import Dice, condemn, finish, lapse, release, tick
 from proxy.schema import offers
 from proxy.waiting import first_due
 
@@ -90,6 +83,7 @@ class Outbox:
         first, now = first_due(connection), self._database.now(connection)
         lanes = [lane for lane in wanted.lanes if due_of(lane, first, now)]
         locked = pace.lock(connection, (lane.bucket for lane in lanes)) if lanes else {}
+        lanes = [lane for lane in lanes if lane.bucket in locked]  # others are new: the next round
         now = self._database.now(connection)  # anew: another worker may have held the lock
         buckets = {key: pace.sane(bucket, now) for key, bucket in locked.items()}
         under_way = Round(

@@ -6,8 +6,9 @@ rate + 1. A 429 shuts the bucket, a credential at fault pauses it; a probe opens
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from proxy.choices import Kind, Outcome
@@ -56,15 +57,19 @@ class Bucket:
 
 
 def lock(connection: Connection, keys: Iterable[str]) -> dict[str, Bucket]:
-    """Return the buckets of *keys*, made where missing, locked till the end of the transaction."""
+    """Return the buckets of *keys*, made where missing, locked till the end of the transaction.
+
+    One that another transaction has made meanwhile is left out: whoever waited for it would hold
+    others, and those two orders of locking are a deadlock.
+    """
     wanted = sorted(set(keys))
-    found = _select(connection, wanted)
+    found = _by_key(connection.execute(_BY_KEY, {"keys": wanted}))
     missing = [{"bucket": key, "next_us": 0, "shut_until": 0} for key in wanted if key not in found]
     if not missing:
         return found
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    connection.execute(dialect.insert(buckets).on_conflict_do_nothing(), missing)
-    return _select(connection, wanted)
+    made = dialect.insert(buckets).on_conflict_do_nothing().returning(buckets)
+    return found | _by_key(connection.execute(made, missing))
 
 
 def save(connection: Connection, changed: Iterable[Bucket]) -> None:
@@ -166,6 +171,5 @@ def sane(bucket: Bucket, now: int) -> Bucket:
     return bucket
 
 
-def _select(connection: Connection, keys: list[str]) -> dict[str, Bucket]:
-    rows = connection.execute(_BY_KEY, {"keys": keys})
+def _by_key(rows: Iterable[Row[Any]]) -> dict[str, Bucket]:
     return {row[0]: Bucket(**dict(zip(_NAMES, row, strict=True))) for row in rows}

@@ -107,6 +107,7 @@ def copied(database: Database, tmp_path: Path) -> Path:
     """Return the folder of what somebody has who copies the database, written to the disk."""
     if not database.is_sqlite:
         with database.begin() as connection:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))  # much may be unwritten
             connection.execute(text("CHECKPOINT"))
             return Path(connection.execute(text("SHOW data_directory")).scalar_one())
     copies = tmp_path / "copies"

@@ -86,7 +86,7 @@ def test_killed_between_commit_and_answer(whole: Cluster) -> None:
 
 def test_killed_after_the_answer(make_cluster: Make, database: str) -> None:
     """P5: what was acknowledged is delivered by whoever comes next."""
-    cluster = make_cluster(database, partners={"ACME": {"settle": '"400ms"'}})
+    cluster = make_cluster(database, partners={"ACME": {"settle": '"2s"'}})
     cluster.start()
     assert cluster.say("offer-1").status_code == 202
     os.kill(serving(cluster), signal.SIGKILL)
