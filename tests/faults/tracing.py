@@ -136,7 +136,7 @@ class FakeClock:
         with patch.context() as environ:
             environ.setenv("LD_PRELOAD", _clock_library())
             environ.setenv("FAKETIME_TIMESTAMP_FILE", str(self._file))
-            environ.setenv("FAKETIME_CACHE_DURATION", "0")  # of the file, in seconds
+            environ.setenv("FAKETIME_NO_CACHE", "1")  # of the file; a duration of 0 s is up to 1 s
             environ.setenv("DONT_FAKE_MONOTONIC", "1")
             environ.setenv("NO_FAKE_STAT", "1")  # gunicorn's signs of life are times of files
             environ.setenv("PYTHONPATH", str(self._patches), prepend=os.pathsep)
