@@ -83,7 +83,7 @@ class Outbox:
         first, now = first_due(connection), self._database.now(connection)
         lanes = [lane for lane in wanted.lanes if due_of(lane, first, now)]
         locked = pace.lock(connection, (lane.bucket for lane in lanes)) if lanes else {}
-        lanes = [lane for lane in lanes if lane.bucket in locked]  # others are new: the next round
+        lanes = [lane for lane in lanes if lane.bucket in locked]  # a new one: the next round
         now = self._database.now(connection)  # anew: another worker may have held the lock
         buckets = {key: pace.sane(bucket, now) for key, bucket in locked.items()}
         under_way = Round(

@@ -59,8 +59,8 @@ class Bucket:
 def lock(connection: Connection, keys: Iterable[str]) -> dict[str, Bucket]:
     """Return the buckets of *keys*, made where missing, locked till the end of the transaction.
 
-    One that another transaction has made meanwhile is left out: whoever waited for it would hold
-    others, and those two orders of locking are a deadlock.
+    One that another transaction has made meanwhile is left out: to wait for it with others in hand
+    would be out of their order, and so a deadlock.
     """
     wanted = sorted(set(keys))
     found = _by_key(connection.execute(_BY_KEY, {"keys": wanted}))

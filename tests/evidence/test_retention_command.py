@@ -134,7 +134,7 @@ def test_a_running_service_does_it(home: Home) -> None:
 def test_a_killed_purge_is_continued(home: Home, seed: int) -> None:
     """Each block goes whole or stays whole; the next purge removes the rest."""
     words = [sys.executable, "-m", "proxy", "purge", "--config", str(home.config)]
-    aim = Random(seed).randrange(1, OLD // 2)
+    aim = Random(seed).randrange(1, OLD)
     database = Database(configuration_of(home.config).current.database, Clock())
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     # Where the machine is busy it comes after us, or it would be done before it is killed.

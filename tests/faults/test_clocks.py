@@ -105,6 +105,7 @@ def test_the_insurer_refuses_our_date(
     offers = {f"offer-{number}" for number in range(5)}
     cluster.decline_all(sorted(offers))  # at once: one alone that is refused would be the culprit
     until(lambda: len(cluster.received()) == len(offers), "an answer to each")
+    until(lambda: read(cluster, "SELECT 1 FROM buckets WHERE paused_at IS NOT NULL"), "a pause")
     until(lambda: reports(cluster) == {"due"}, "rows that wait")
     assert "Date header" in cluster.received()[0]["why_not"]
 

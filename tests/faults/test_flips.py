@@ -3,6 +3,7 @@
 import random
 import shutil
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database.start()
     intake = Intake(database, Ledger(KEY), lambda *_: AT_ONCE)
     said = [
-        _message(number, choice) for number in range(150) for choice in ("declined", "accepted")
+        _message(number, choice) for number in range(300) for choice in ("declined", "accepted")
     ]
     intake.record_all(said)
     database.stop()
@@ -115,7 +116,7 @@ def test_no_flip_changes_what_was_acknowledged_unnamed(
     """SQLite keeps no checksums of its pages; the facts' digests are what sees it."""
     changed, unnamed = _unnamed(whole, tmp_path, count)
 
-    assert changed > count // 20
+    assert changed > count // 10
     assert unnamed == 0
 
 
@@ -134,7 +135,8 @@ def test_the_digests_see_more_than_sqlite(whole: Path, tmp_path: Path) -> None:
         found = words(path)
         if found is not None and found != right:
             database = Database(f"sqlite:///{path}", wall)
-            missed += not database.damages()
+            with suppress(ConfigurationError):  # SQLite itself has seen it
+                missed += not database.damages()
             database.dispose()
         path.unlink()
 
